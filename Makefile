@@ -1,0 +1,59 @@
+# The targets are what CI runs; `make help` lists them.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint format types cover build clean
+
+# The targets that OnRamp takes as they are; here they use the command of the virtual environment.
+ONRAMP_ANALYTICS ?= $(BIN)/onramp-analytics
+include onramp_analytics/integration/analytics.mk
+$(filter analytics-%,$(MAKECMDGOALS)): $(READY)
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-24s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(READY) ## See everything work, on a throw-away checkout and a receiver on this machine
+	@$(BIN)/onramp-analytics demo
+
+test: $(READY) lint types ## Run every check and test
+	@$(BIN)/pytest -n auto
+
+lint: $(READY) ## Check the style
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --quiet --check .
+
+format: $(READY) ## Put the style right
+	@$(BIN)/ruff check --quiet --fix .
+	@$(BIN)/ruff format --quiet .
+
+types: $(READY) ## Check the types
+	@$(BIN)/mypy --no-error-summary
+
+cover: $(READY) ## Run the tests and show what they do not reach, the detached process counted
+	@rm -f .coverage .coverage.*
+	@$(BIN)/coverage run -m pytest -n auto
+	@$(BIN)/coverage combine --quiet
+	@$(BIN)/coverage report
+
+build: $(READY) ## Build the wheel and the sdist into dist/
+	@$(BIN)/python -m build --outdir dist .
+
+clean: ## Delete what the targets made
+	@rm -rf $(VENV) dist .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache
+
+# The packages are installed again when pyproject.toml changes; otherwise this costs nothing.
+$(READY): pyproject.toml
+	@echo "Installing onramp-analytics and its tools into $(VENV) (once, about a minute) ..."
+	@if command -v uv >/dev/null; then \
+	    uv venv --quiet --allow-existing --python '>=3.10' $(VENV) && \
+	    uv pip install --quiet --python $(BIN)/python --editable . --group dev; \
+	else \
+	    $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Python 3.10 or later is needed: make PYTHON=python3.12 ...")' && \
+	    $(PYTHON) -m venv $(VENV) && \
+	    $(BIN)/python -m pip install -qq --disable-pip-version-check --upgrade 'pip>=25.1' && \
+	    $(BIN)/python -m pip install -qq --disable-pip-version-check --editable . --group dev; \
+	fi
+	@touch $@

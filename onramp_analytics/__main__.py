@@ -1,0 +1,21 @@
+"""The command `onramp-analytics`: `track` goes straight to the tracker, everything else to the click commands."""
+
+import sys
+
+
+def main() -> int:
+    """Run the command line and return its exit status (0 done, 1 could not, 2 used wrongly)."""
+    root, rest = None, sys.argv[1:]
+    if rest[:1] == ["--root"] and len(rest) > 1:
+        root, rest = rest[1], rest[2:]
+    if rest[:1] == ["track"] and "--help" not in rest:
+        from onramp_analytics import tracker
+
+        return tracker.main(root, rest[1:])
+    from onramp_analytics.cli import main as cli
+
+    return cli()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

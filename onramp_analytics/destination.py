@@ -1,0 +1,107 @@
+"""Where events go: the key and the host of a PostHog project, taken from the environment and checked."""
+
+from __future__ import annotations
+
+import ipaddress
+import urllib.parse
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from onramp_analytics.errors import Misconfigured
+
+KEY_VARIABLES = ("ONRAMP_ANALYTICS_API_KEY", "POSTHOG_API_KEY")
+HOST_VARIABLES = ("ONRAMP_ANALYTICS_HOST", "POSTHOG_HOST")
+ALLOW_HTTP = "ONRAMP_ANALYTICS_ALLOW_HTTP"
+
+US_CLOUD = "https://us.i.posthog.com"
+#: Addresses of PostHog's application, which people copy from their browser, and the hosts that take events.
+_INGESTION = {
+    "https://app.posthog.com": US_CLOUD,
+    "https://us.posthog.com": US_CLOUD,
+    "https://eu.posthog.com": "https://eu.i.posthog.com",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """A checked key and host."""
+
+    key: str
+    host: str
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether the host is this machine."""
+        return _is_loopback(urllib.parse.urlsplit(self.host).hostname or "")
+
+
+def from_environ(environ: Mapping[str, str]) -> Destination:
+    """Return where the environment says that events go.
+
+    Raises:
+        Misconfigured: the key is missing, or the key or the host cannot be right. Never quotes a key.
+    """
+    return Destination(key(environ), host(environ))
+
+
+def key(environ: Mapping[str, str]) -> str:
+    """Return the project's API key.
+
+    Raises:
+        Misconfigured: it is missing, or not of the form `phc_…`.
+    """
+    found = _first(environ, KEY_VARIABLES)
+    if not found:
+        raise Misconfigured("no PostHog key: set ONRAMP_ANALYTICS_API_KEY to the project's key (phc_…)")
+    name, value = found
+    if value.startswith("phx_"):
+        raise Misconfigured(f"{name} holds a personal secret (phx_…): use the project's API key (phc_…) instead")
+    if not (value.startswith("phc_") and value.isascii() and value.replace("_", "").isalnum()):
+        raise Misconfigured(f"{name} is no PostHog project key: it must be phc_ and letters or digits")
+    return value
+
+
+def masked(key: str) -> str:
+    """Return enough of a key to recognise it."""
+    return f"{key[:4]}…{key[-4:]}" if len(key) >= 16 else f"{key[:4]}…"
+
+
+def host(environ: Mapping[str, str]) -> str:
+    """Return the address that events are sent to, without a slash at its end; PostHog's US cloud where none is set.
+
+    Raises:
+        Misconfigured: it is not `https://`, and not `http://` on this machine or explicitly allowed.
+    """
+    found = _first(environ, HOST_VARIABLES)
+    if not found:
+        return US_CLOUD
+    name, value = found
+    value = value.rstrip("/")
+    try:
+        parts = urllib.parse.urlsplit(value)
+        hostname, _ = parts.hostname, parts.port
+    except ValueError:
+        hostname = None
+    if not hostname or not value.isascii() or any(c.isspace() for c in value) or parts.query or parts.fragment:
+        raise Misconfigured(f"{name} is no address: use one like https://eu.i.posthog.com")
+    if "@" in parts.netloc:
+        raise Misconfigured(f"{name} holds a user name or password: use the address alone, like https://{hostname}")
+    allowed = parts.scheme == "https" or (
+        parts.scheme == "http" and (_is_loopback(hostname) or environ.get(ALLOW_HTTP) == "1")
+    )
+    if not allowed:
+        raise Misconfigured(
+            f"{name} must begin with https://; for a server of your own without TLS set {ALLOW_HTTP}=1 and use http://"
+        )
+    return _INGESTION.get(value, value)
+
+
+def _first(environ: Mapping[str, str], names: tuple[str, ...]) -> tuple[str, str] | None:
+    return next(((name, environ[name].strip()) for name in names if environ.get(name, "").strip()), None)
+
+
+def _is_loopback(hostname: str) -> bool:
+    try:
+        return ipaddress.ip_address(hostname).is_loopback
+    except ValueError:
+        return hostname == "localhost"

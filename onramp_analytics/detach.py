@@ -1,0 +1,52 @@
+"""Start the flusher: detached from make, its terminal and its descriptors, for the price of one spawn."""
+
+import posix
+import sys
+import time
+
+from onramp_analytics import spool as spools
+from onramp_analytics.spool import Spool
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+#: What the flusher needs of the environment: what it is allowed to do, where to send, and how to get there.
+KEPT = (
+    b"DO_NOT_TRACK ONRAMP_ANALYTICS_ENABLED ONRAMP_ANALYTICS_API_KEY ONRAMP_ANALYTICS_HOST ONRAMP_ANALYTICS_ALLOW_HTTP "
+    b"POSTHOG_API_KEY POSTHOG_HOST HTTP_PROXY HTTPS_PROXY ALL_PROXY NO_PROXY http_proxy https_proxy all_proxy no_proxy "
+    b"REQUESTS_CA_BUNDLE CURL_CA_BUNDLE SSL_CERT_FILE SSL_CERT_DIR"
+).split()
+
+_NULL = b"/dev/null"
+_STREAMS = [(posix.POSIX_SPAWN_OPEN, fd, _NULL, posix.O_RDWR, 0) for fd in (0, 1, 2)]
+_started: list[int] = []  # children of this process that it has not yet collected
+
+
+def start_flusher(spool: Spool, root: bytes, environ: "Mapping[bytes, bytes]") -> None:
+    """Start a flusher for the spool if one is due: no other one is alive, and the next try is not later.
+
+    Raises:
+        OSError: it could not be started. The events stay where they are.
+    """
+    _collect()
+    if not sys.executable or not spools.flusher_is_due(spool, time.time()):
+        return
+    kept = {name: environ[name] for name in KEPT if name in environ}
+    # `detached.py` leaves the session and forks once more, so that nobody waits for it and no terminal reaches it.
+    # Spawned, not forked: the caller may have threads.
+    command = [sys.executable, "-IS", __file__.removesuffix("detach.py") + "detached.py", root, spool.home]
+    _started.append(
+        posix.posix_spawn(sys.executable, command, kept, file_actions=_STREAMS, setsigmask=())  # type: ignore[arg-type]
+    )
+
+
+def _collect() -> None:
+    """Take the exit status of children that have ended, so that a long-lived caller keeps no zombies."""
+    for pid in _started[:]:
+        try:
+            ended = posix.waitpid(pid, posix.WNOHANG)[0]
+        except OSError:  # not our child: we are a fork, or the caller collected it
+            ended = pid
+        if ended:
+            _started.remove(pid)

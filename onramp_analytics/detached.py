@@ -1,0 +1,79 @@
+"""The flusher's first life: run as a file by `detach.py`, with nothing imported until the tracker is free of it.
+
+    python -IS detached.py ROOT HOME
+
+It closes every descriptor, leaves the session, forks once more, says that a flusher is alive, lingers so that several
+commands share a batch, and becomes `flush.py`. Nothing heavy is imported before that: on one core the import would
+delay the command that is still running.
+"""
+
+import posix
+import sys
+
+if __name__ == "__main__":
+    # A descriptor of make's that stayed open would let `make | cat` wait for us. Listed, not closed by range: where
+    # the kernel has no close_range and the limit is a thousand million, the range takes minutes.
+    for _fd in posix.listdir("/proc/self/fd") if posix.access("/proc/self/fd", posix.F_OK) else map(str, range(1024)):
+        if int(_fd) > 2:
+            try:
+                posix.close(int(_fd))
+            except OSError:
+                pass
+    posix.setsid()
+    if posix.fork():
+        posix._exit(0)  # noqa: SLF001  (its public name is in os, which is not imported yet)
+    posix.chdir("/")
+    posix.umask(0o077)
+    sys.path.insert(0, __file__.removesuffix("/onramp_analytics/detached.py"))
+
+import time
+
+from onramp_analytics import consent, spool
+from onramp_analytics.spool import Spool
+
+LONGEST_LIFE = 120  # seconds from start to end: the contract's
+LINGER = (1.0, 3.0)  # seconds: most follow-up commands come within, and nobody waits for it
+
+
+def linger(root: bytes, home: bytes) -> bool:
+    """Wait a moment for more events.
+
+    Returns:
+        True when this process is to send what is there. False when another flusher is alive, or when consent went.
+    """
+    target = Spool(home)
+    if not (consent.ask(posix.environ, root).on and spool.flusher_is_due(target, time.time())):
+        return False
+    spool.make_folder(target)
+    spool.set_not_before(target, time.time() + LONGEST_LIFE)
+    shortest, longest = LINGER
+    for pause in (0, shortest + (longest - shortest) * posix.urandom(1)[0] / 255):
+        time.sleep(pause)
+        if not consent.ask(posix.environ, root).on:
+            spool.take_back_not_before(target)  # `disable` may have taken everything away just before we made it anew
+            return False
+    return True
+
+
+def main() -> None:
+    """Linger, then become the flusher."""
+    root, home = (argument.encode("utf-8", "surrogateescape") for argument in sys.argv[1:3])
+    _give_way()
+    if linger(root, home):
+        command = [sys.executable, "-I", "-m", "onramp_analytics.flush", root, home]
+        posix.execve(sys.executable, command, posix.environ)  # type: ignore[arg-type]
+
+
+def _give_way() -> None:
+    """Let every other process go first. A session is a scheduling group of its own, so `nice` alone does nothing."""
+    posix.nice(19)
+    try:
+        fd = posix.open("/proc/self/autogroup", posix.O_WRONLY | posix.O_CLOEXEC)
+        posix.write(fd, b"19")
+        posix.close(fd)
+    except OSError:
+        pass
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,284 @@
+"""What may be said, and how: the one definition behind validation, documentation and display.
+
+A hot room: it builds its JSON by hand, since every string that may be in an event is made of letters that JSON
+leaves as they are (`SAFE`).
+
+To add an event, add one entry to `EVENTS`. Everything else follows from it.
+"""
+
+import builtins
+import posix
+import time
+
+from onramp_analytics import __version__
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import Any
+
+    Value = bool | int | str
+    Clean = Callable[[object, bytes], Value]
+
+#: The names that OnRamp publishes, a file in the root: one `service NAME`, `override NAME` or `command NAME` a line.
+CATALOGUE = b"make.d/analytics.names"
+CATALOGUE_LIMIT = 1 << 20  # bytes; OnRamp's own 500 names take 12 KiB
+
+SAFE = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-"
+LONGEST_NAME = 100  # characters; the longest name in OnRamp has 32
+LONGEST_DURATION = 86_400_000  # milliseconds, one day: the contract's range
+
+SIGNALS = (
+    " ABRT ALRM BUS CHLD CONT FPE HUP ILL INT KILL PIPE PROF QUIT SEGV STOP SYS TERM TRAP TSTP TTIN TTOU URG USR1 USR2"
+    " VTALRM XCPU XFSZ "
+)
+#: Exceptions of the standard library that are no builtins and that a tool around make meets.
+OTHER_EXCEPTIONS = ("CalledProcessError", "JSONDecodeError", "TimeoutExpired")
+
+#: Sent with every event. `$ip` must be a truthy string, and the profile flag a JSON boolean, or PostHog ignores them.
+FIXED: "dict[str, Value]" = {
+    "$process_person_profile": False,
+    "$geoip_disable": True,
+    "$ip": "0.0.0.0",  # noqa: S104  (no address is bound: it is what PostHog stores in place of the sender's)
+    "$lib": "onramp-analytics",
+    "$lib_version": __version__,
+}
+
+
+class Property:
+    """One property of an event: its name, what a person is told about it, and `clean`, its rule.
+
+    `clean(value, published)` returns the value that is stored. It replaces what is outside the closed set and raises
+    `ValueError` for a value of the wrong kind. It is idempotent, so the flusher uses it to check what it reads.
+    """
+
+    __slots__ = ("clean", "name", "rule")
+
+    def __init__(self, name: str, rule: str, clean: "Clean") -> None:
+        self.name = name
+        self.rule = rule
+        self.clean = clean
+
+
+def _is_safe(name: str) -> bool:
+    return 0 < len(name) <= LONGEST_NAME and name.isascii() and not name.encode().translate(None, SAFE)
+
+
+def _published_or(replacement: str, kind: str) -> "Clean":
+    def clean(value: object, published: bytes) -> str:
+        if not isinstance(value, str):
+            raise ValueError("must be a text")
+        # Safe first: a name with a line break in it would find two lines of the catalogue at once.
+        known = _is_safe(value) and b"\n%s %s\n" % (kind.encode(), value.encode()) in published
+        return value if known else replacement
+
+    return clean
+
+
+def _boolean(value: object, _published: bytes) -> bool:
+    if value is True or value == "true":
+        return True
+    if value is False or value == "false":
+        return False
+    raise ValueError("must be true or false")
+
+
+def _milliseconds(value: object, _published: bytes) -> int:
+    if isinstance(value, str):
+        digits = value.removeprefix("-")
+        if not (digits.isascii() and digits.isdigit()):
+            raise ValueError("must be a whole number of milliseconds")
+        # The slice keeps int() away from a million digits; anything that long is over the limit anyway.
+        value = 0 if digits is not value else int(digits.lstrip("0")[:20] or "0")
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ValueError("must be a whole number of milliseconds")
+    return min(max(value, 0), LONGEST_DURATION)
+
+
+def _error_type(value: object, _published: bytes) -> str:
+    if not isinstance(value, str):
+        raise ValueError("must be a text")
+    kind, _, rest = value.partition("_")
+    if kind == "exit" and rest.isascii() and rest.isdigit() and len(rest) <= 3 and str(int(rest)) == rest:
+        return value if int(rest) <= 255 else "other"  # an exit status is one byte
+    if kind == "signal" and rest.isalnum() and f" {rest.removeprefix('SIG')} " in SIGNALS:
+        return value
+    known = getattr(builtins, value, None) if _is_safe(value) else None
+    if value in OTHER_EXCEPTIONS or (isinstance(known, type) and issubclass(known, BaseException)):
+        return value
+    return "other"
+
+
+_SERVICE = Property(
+    "service_name", "a service that OnRamp publishes, else `custom`", _published_or("custom", "service")
+)
+_OVERRIDE = Property(
+    "override_name", "an override that OnRamp publishes, else `custom`", _published_or("custom", "override")
+)
+_COMMAND = Property("command", "a make target that OnRamp publishes, else `other`", _published_or("other", "command"))
+_HAS_SCAFFOLD = Property("has_scaffold", "true or false: whether OnRamp prepares files for the service", _boolean)
+_SUCCESS = Property("success", "true or false", _boolean)
+_DURATION = Property("duration_ms", "whole milliseconds, 0 to 86400000", _milliseconds)
+_ERROR_TYPE = Property(
+    "error_type",
+    "`exit_<0-255>`, `signal_<NAME>` or the class name of a standard Python exception, else `other`",
+    _error_type,
+)
+
+#: event -> (why it is collected, its properties in the order in which they are sent)
+EVENTS: "dict[str, tuple[str, tuple[Property, ...]]]" = {
+    "service_enabled": ("Which services are popular", (_SERVICE, _HAS_SCAFFOLD)),
+    "service_disabled": ("Which services are given up", (_SERVICE,)),
+    "override_enabled": ("Which overrides are used", (_OVERRIDE,)),
+    "override_disabled": ("Which overrides are given up", (_OVERRIDE,)),
+    "command_executed": ("Which commands are used, and how long they take", (_COMMAND, _SUCCESS, _DURATION)),
+    "error_occurred": ("Which commands fail, and how", (_COMMAND, _ERROR_TYPE)),
+}
+
+
+def published(root: bytes) -> bytes:
+    """Return the names that OnRamp publishes, as one block that `Property.clean` searches.
+
+    Args:
+        root: the checkout's folder.
+
+    Returns:
+        The lines of the catalogue file between line breaks; empty where there is no readable file, and then every
+        name is replaced.
+    """
+    try:
+        fd = posix.open(root + b"/" + CATALOGUE, posix.O_RDONLY | posix.O_CLOEXEC | posix.O_NOFOLLOW | posix.O_NONBLOCK)
+    except OSError:
+        return b""
+    try:
+        return b"\n%s\n" % posix.read(fd, CATALOGUE_LIMIT)
+    except OSError:
+        return b""
+    finally:
+        posix.close(fd)
+
+
+def clean(event: str, given: "Mapping[str, object]", published: bytes) -> "dict[str, Value]":
+    """Return the properties of `event` as they may be stored, in the catalogue's order.
+
+    Args:
+        event: the event's name.
+        given: property name -> value; the values of a command line are texts ("true", "1200").
+        published: what `published()` returned.
+
+    Raises:
+        ValueError: one sentence that names what is wrong and what is known.
+    """
+    if event not in EVENTS:
+        raise ValueError(f"unknown event {event!r}: known are {', '.join(EVENTS)}")
+    properties = EVENTS[event][1]
+    names = [p.name for p in properties]
+    for name in given:
+        if name not in names:
+            raise ValueError(f"{event} has no property {name!r}: its properties are {', '.join(names)}")
+    values = {}
+    for p in properties:
+        if p.name not in given:
+            raise ValueError(f"{event} needs the property {p.name!r}: its properties are {', '.join(names)}")
+        try:
+            values[p.name] = p.clean(given[p.name], published)
+        except ValueError as error:
+            raise ValueError(f"{event}: {p.name} {error}, not {given[p.name]!r}") from None
+    return values
+
+
+def build(event: str, values: "Mapping[str, Value]", distinct_id: str, now_ns: int, random: bytes) -> bytes:
+    """Return the event as one JSON line, exactly as PostHog will receive it.
+
+    Args:
+        event: a name of `EVENTS`.
+        values: what `clean` returned for it.
+        distinct_id: the installation's identifier.
+        now_ns: the time of the event, in nanoseconds since 1970.
+        random: 16 random bytes, for the event's own uuid.
+    """
+    properties = ",".join([f'"{k}":{_json(v)}' for k, v in values.items()] + _FIXED_JSON)
+    return (
+        f'{{"event":"{event}","uuid":"{uuid4(random)}","distinct_id":"{distinct_id}",'
+        f'"timestamp":"{timestamp(now_ns)}","properties":{{{properties}}}}}\n'
+    ).encode("ascii")
+
+
+def _json(value: "Value") -> str:
+    if value is True:
+        return "true"
+    if value is False:
+        return "false"
+    return str(value) if isinstance(value, int) else f'"{value}"'
+
+
+_FIXED_JSON = [f'"{k}":{_json(v)}' for k, v in FIXED.items()]
+
+
+def uuid4(random: bytes) -> str:
+    """Return 16 random bytes as the text of a version 4 UUID (RFC 9562)."""
+    h = (random[:6] + bytes((random[6] & 0x0F | 0x40, random[7], random[8] & 0x3F | 0x80)) + random[9:]).hex()
+    return f"{h[:8]}-{h[8:12]}-{h[12:16]}-{h[16:20]}-{h[20:]}"
+
+
+def timestamp(now_ns: int) -> str:
+    """Return a time in nanoseconds since 1970 as `2026-01-03T12:00:00.123456Z`."""
+    seconds, rest = divmod(now_ns, 1_000_000_000)
+    t = time.gmtime(seconds)
+    return f"{t[0]:04}-{t[1]:02}-{t[2]:02}T{t[3]:02}:{t[4]:02}:{t[5]:02}.{rest // 1000:06}Z"
+
+
+def is_uuid(text: object) -> bool:
+    """Tell whether a value is the lower-case text of a UUID."""
+    if not isinstance(text, str) or len(text) != 36 or not text.isascii():
+        return False
+    parts = text.split("-")
+    return [len(p) for p in parts] == [8, 4, 4, 4, 12] and not "".join(parts).strip("0123456789abcdef")
+
+
+def is_timestamp(text: object) -> bool:
+    """Tell whether a value has the form that `timestamp` gives."""
+    if not isinstance(text, str) or len(text) != 27:
+        return False
+    shape = text.replace("0", "9").translate({ord(digit): "9" for digit in "12345678"})
+    return shape == "9999-99-99T99:99:99.999999Z"
+
+
+def admit(event: object, published: bytes) -> "dict[str, Any] | None":
+    """Return an event that was read back, as it may leave; None when no version of ours could have written it.
+
+    The gate between the disk and the network: `show-pending` and the flusher both read through it, so that what
+    leaves is what is shown. A name that OnRamp no longer publishes is replaced, everything else must be exact.
+    """
+    if not isinstance(event, dict) or event.keys() != _SHAPE:
+        return None
+    name, given = event["event"], event["properties"]
+    if not isinstance(name, str) or name not in EVENTS or not isinstance(given, dict):
+        return None
+    if not (is_uuid(event["uuid"]) and is_uuid(event["distinct_id"]) and is_timestamp(event["timestamp"])):
+        return None
+    own = {key: value for key, value in given.items() if key not in FIXED}
+    fixed = {key: value for key, value in given.items() if key in FIXED}
+    if not _is_fixed(fixed):
+        return None
+    try:
+        values = clean(name, own, published)
+    except ValueError:
+        return None
+    # A text where a boolean or a number belongs cleans well, but is not what we write.
+    if any(type(value) is not type(own[key]) for key, value in values.items()):
+        return None
+    return {**event, "properties": {**values, **fixed}}
+
+
+_SHAPE = {"event", "uuid", "distinct_id", "timestamp", "properties"}
+
+
+def _is_fixed(given: "dict[str, Any]") -> bool:
+    """The constants must be ours, to the type (0 is no False); another version of ours may have written them."""
+    version = given.get("$lib_version")
+    if not isinstance(version, str) or not (_is_safe(version) and version[0].isdigit() and len(version) <= 20):
+        return False
+    return given.keys() == FIXED.keys() and all(
+        given[key] == value and type(given[key]) is type(value) for key, value in FIXED.items() if key != "$lib_version"
+    )

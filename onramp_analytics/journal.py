@@ -1,0 +1,134 @@
+"""What the flusher keeps about its runs: how the last one ended, what was sent, what the server refused.
+
+Told to people, never relied upon: a file that is lost or damaged costs an entry in a list, or the length of a back-off.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from contextlib import suppress
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any, BinaryIO
+
+from onramp_analytics import spool as spools
+from onramp_analytics.segments import open_segment
+from onramp_analytics.spool import Spool
+
+SENT_KEPT = 1_000  # events, the contract's
+SENT_BYTES = 1 << 20  # the log of what was sent is cut when it is larger; 1,000 events take less than half of it
+REFUSED_KEPT = 100  # events, the contract's
+MOST_FAILURES = 1_000  # what a damaged file may claim; the back-off stops growing long before
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """How the last run ended.
+
+    Attributes:
+        at: when, in seconds since 1970; 0 when there was none.
+        outcome: one of the words of `posthog_api`, or "" when there was none.
+        reason: for a person.
+        last_sent_at: when events were last accepted, in seconds since 1970; 0 when never.
+        failures: runs that failed one after the other, which the back-off counts.
+        sent: events of the last run that the server accepted.
+        skipped: lines of the last run that were no events.
+        refused: events of the last run that the server refused for good.
+        expired: events of the last run that were too old to be sent.
+    """
+
+    at: float = 0.0
+    outcome: str = ""
+    reason: str = ""
+    last_sent_at: float = 0.0
+    failures: int = 0
+    sent: int = 0
+    skipped: int = 0
+    refused: int = 0
+    expired: int = 0
+
+
+def load_state(spool: Spool) -> State:
+    """Return how the last run ended; what is unknown or damaged has its default."""
+    found = next(iter(_entries(spool, b"state.json")), {})
+    good = {f.name: found[f.name] for f in fields(State) if type(found.get(f.name)) is type(f.default)}
+    state = State(**good)
+    return replace(state, failures=min(max(state.failures, 0), MOST_FAILURES))
+
+
+def save_state(spool: Spool, state: State) -> None:
+    """Keep how this run ended."""
+    _write_whole(spool, b"state.json", _line(asdict(state)))
+
+
+def log_sent(spool: Spool, batch: list[dict[str, Any]]) -> None:
+    """Add events to the log of what was sent."""
+    _append(spool, b"sent", b"".join(map(_line, batch)))
+
+
+def log_refused(spool: Spool, event: dict[str, Any], reason: str) -> None:
+    """Keep an event that the server refuses for good, with the server's reason."""
+    _append(spool, b"refused", _line({"reason": reason, "event": event}))
+
+
+def sent(spool: Spool) -> list[dict[str, Any]]:
+    """Return the newest 1,000 events that were sent, oldest first; one that was sent twice is there once."""
+    by_uuid = {str(event.get("uuid")): event for event in _entries(spool, b"sent")}
+    return list(by_uuid.values())[-SENT_KEPT:]
+
+
+def refused(spool: Spool) -> list[dict[str, Any]]:
+    """Return the newest 100 refused events as `{"reason": …, "event": …}`, oldest first."""
+    return _entries(spool, b"refused")[-REFUSED_KEPT:]
+
+
+def trim(spool: Spool) -> None:
+    """Cut the logs to their newest entries; the log of what was sent only once it is large."""
+    with suppress(OSError):
+        if os.stat(spool.folder + b"/sent").st_size > SENT_BYTES:
+            _write_whole(spool, b"sent", b"".join(map(_line, sent(spool))))
+    if len(_entries(spool, b"refused")) > REFUSED_KEPT:
+        _write_whole(spool, b"refused", b"".join(map(_line, refused(spool))))
+
+
+def forget(spool: Spool) -> None:
+    """Delete the log of what was sent and of what was refused: they hold an identifier that is no more."""
+    for name in (b"sent", b"refused"):
+        with suppress(FileNotFoundError):
+            os.unlink(spool.folder + b"/" + name)
+
+
+def _line(value: dict[str, Any]) -> bytes:
+    return json.dumps(value, separators=(",", ":")).encode() + b"\n"
+
+
+def _entries(spool: Spool, name: bytes) -> list[dict[str, Any]]:
+    found = []
+    with suppress(OSError), open_segment(spool.folder + b"/" + name, 0) as file:
+        for line in file:
+            with suppress(ValueError, RecursionError):
+                entry = json.loads(line)
+                if isinstance(entry, dict):
+                    found.append(entry)
+    return found
+
+
+def _append(spool: Spool, name: bytes, lines: bytes) -> None:
+    """A log that cannot be written (disk full) must not keep events from being acknowledged."""
+    with suppress(OSError), _create(spool, name, os.O_APPEND) as file:
+        file.write(lines)
+
+
+def _write_whole(spool: Spool, name: bytes, content: bytes) -> None:
+    part = name + b".part"
+    with suppress(OSError):
+        with _create(spool, part, os.O_TRUNC) as file:
+            file.write(content)
+        os.replace(spool.folder + b"/" + part, spool.folder + b"/" + name)
+
+
+def _create(spool: Spool, name: bytes, flags: int) -> BinaryIO:
+    flags |= os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+    fd = os.open(spool.folder + b"/" + name, flags, 0o600)
+    spools.give_to_owner(spool.home, fd, os.fstat(fd))
+    return open(fd, "wb")

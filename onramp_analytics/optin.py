@@ -1,0 +1,148 @@
+"""Opting in and out: changes of consent and identifier, and what has to go with them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, suppress
+
+from onramp_analytics import consent, events, journal, lockfile, segments, userspool
+from onramp_analytics import spool as spools
+from onramp_analytics.consent import Consent
+from onramp_analytics.errors import CouldNot
+from onramp_analytics.spool import Spool
+
+LONGEST_GOODBYE = 30.0  # seconds; one request of a flusher that we may not end takes 20 at most
+
+
+def spools_of(root: bytes) -> list[Spool]:
+    """Return this user's spools for a checkout: the one in it and, where there is one, the user's own."""
+    own = os.fsencode(userspool.home(root))
+    return [Spool(root)] + ([Spool(own)] if os.path.isdir(own) else [])
+
+
+def enable(root: bytes) -> Consent:
+    """Turn analytics on in `onramp.lock`. The notice counts as shown only after `notice_was_shown`.
+
+    Returns:
+        The consent as it is then; DO_NOT_TRACK and ONRAMP_ANALYTICS_ENABLED may still say no.
+
+    Raises:
+        CouldNot: `onramp.lock` cannot be written. Nothing has changed then.
+    """
+    _change(root, lambda now: {lockfile.ENABLED: b"1", lockfile.ID: (now.id or _new_id()).encode()})
+    for spool in spools_of(root):
+        with suppress(OSError):
+            spools.take_back_not_before(spool)  # settings were perhaps mended: no need to wait out a back-off
+    return consent.ask(os.environb, root)
+
+
+def notice_was_shown(root: bytes) -> None:
+    """Remember that a person has seen the notice, and give the installation an identifier if it has none.
+
+    Raises:
+        CouldNot: `onramp.lock` cannot be written.
+    """
+    _change(root, lambda now: {lockfile.NOTICE_SHOWN: b"1", lockfile.ID: (now.id or _new_id()).encode()})
+
+
+def reset_id(root: bytes) -> str:
+    """Give the installation a new identifier. Pending events keep the one they were tracked with.
+
+    Returns:
+        The new identifier.
+
+    Raises:
+        CouldNot: `onramp.lock` cannot be written.
+    """
+    new = _new_id()
+    _change(root, lambda _now: {lockfile.ID: new.encode()})
+    for spool in spools_of(root):
+        journal.forget(spool)
+    return new
+
+
+def disable(root: bytes) -> None:
+    """Turn analytics off and delete what is pending. When this returns, no further event can leave.
+
+    Raises:
+        CouldNot: `onramp.lock` cannot be written; or a flusher of another user does not end; or something cannot be
+            deleted. Consent is off in the last two.
+    """
+    if os.path.lexists(os.path.join(root, b"onramp.lock")):
+        _change(root, lambda _now: {lockfile.ENABLED: b"0"})
+    for spool in spools_of(root):
+        try:
+            with ExitStack() as held:
+                _end_flusher(spool, held)
+                _hold_if_possible(segments.locked(spool), held)
+                segments.purge(spool)
+        except OSError as error:
+            what = os.fsdecode(error.filename or spool.home)
+            raise CouldNot(
+                f"analytics are off, but {what} could not be deleted ({error.strerror}): delete it by hand"
+            ) from None
+
+
+def _end_flusher(spool: Spool, held: ExitStack) -> None:
+    """End the flusher and keep its lock, so that no other one starts. Killed at any moment it loses nothing."""
+    deadline = time.monotonic() + LONGEST_GOODBYE
+    while os.path.isdir(spool.folder):
+        for pid in _holders(segments.flusher_lock_path(spool)):
+            with suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
+        if _hold_if_possible(segments.flusher_lock(spool, timeout=0.05), held):
+            return
+        if time.monotonic() > deadline:
+            raise CouldNot("analytics are off, but another user's flusher does not end: run this again as that user")
+
+
+def _hold_if_possible(lock: AbstractContextManager[bool], held: ExitStack) -> bool:
+    """Take a lock; False where it stays busy. One whose file cannot be opened guards nothing, and is no obstacle."""
+    try:
+        return held.enter_context(lock)
+    except OSError:
+        return True
+
+
+def _holders(path: bytes) -> Iterator[int]:
+    """Yield the other processes that have a file open. A pid that was noted down might be somebody else's by now."""
+    with suppress(OSError):
+        wanted = os.stat(path, follow_symlinks=False)
+        for pid in filter(str.isdigit, os.listdir("/proc")):
+            if int(pid) != os.getpid() and _has_open(pid, os.path.basename(path), wanted):
+                yield int(pid)
+
+
+def _has_open(pid: str, name: bytes, wanted: os.stat_result) -> bool:
+    with suppress(OSError):
+        for fd in os.listdir(f"/proc/{pid}/fd"):
+            with suppress(OSError):
+                link = f"/proc/{pid}/fd/{fd}".encode()
+                if os.path.basename(os.readlink(link)) == name and os.path.samestat(os.stat(link), wanted):
+                    return True
+    return False
+
+
+def flusher_is_alive(spool: Spool) -> bool:
+    """Tell whether a flusher holds its lock."""
+    return any(True for _ in _holders(segments.flusher_lock_path(spool)))
+
+
+def _new_id() -> str:
+    return events.uuid4(os.urandom(16))
+
+
+def _change(root: bytes, changes: Callable[[Consent], dict[bytes, bytes]]) -> None:
+    """Change `onramp.lock` under the spool's lock; without it where it is not to be had, or nobody could opt out."""
+    try:
+        with ExitStack() as held:
+            _hold_if_possible(segments.locked(Spool(root)), held)
+            lockfile.change(root, changes(consent.ask(os.environb, root)))
+    except OSError as error:
+        raise CouldNot(
+            f"onramp.lock in {os.fsdecode(root)} could not be written ({error.strerror or error}): "
+            "mend that, then run the command again"
+        ) from None

@@ -1,0 +1,127 @@
+"""The way in: ask for consent, build the event, append it, start a flusher if one is due.
+
+Everything that the machine can do wrong on the hot path is caught here, at the door, and nowhere else.
+"""
+
+import posix
+import sys
+import time
+
+from onramp_analytics import consent, detach, events, lockfile, root, spool
+from onramp_analytics.spool import Spool
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    Said = tuple[str, Mapping[str, object]]
+
+NO_PERMISSION = (1, 13, 30)  # EPERM, EACCES, EROFS; importing errno would cost more than the append
+
+
+def track(event: str, properties: "Mapping[str, object]") -> bool:
+    """Record one event of this process: what `onramp_analytics.track` does."""
+    import os  # loaded in every process but the command's; `posix.environ` would miss what was set since the start
+
+    return record(None, os.environb, [(event, properties)])
+
+
+def record(named_root: "bytes | None", environ: "Mapping[bytes, bytes]", said: "Sequence[Said]") -> bool:
+    """Append events to the spool if we may, and start a flusher if one is due.
+
+    Args:
+        named_root: what `--root` said, or None.
+        environ: the environment.
+        said: (event, its properties) pairs.
+
+    Returns:
+        True when they are stored; False when analytics are off or the machine is in the way.
+
+    Raises:
+        ValueError: a programmer's error, found before consent is asked.
+    """
+    for event, given in said:
+        events.clean(event, given, b"")
+    try:
+        folder = root.find(named_root, environ)
+        if folder is None:
+            return False
+        now = consent.ask(environ, folder)
+        distinct_id = now.on and (now.id or _adopt_id(environ, folder))
+        if not distinct_id:
+            return False
+        published = events.published(folder)
+        lines = b"".join(
+            events.build(event, events.clean(event, given, published), distinct_id, time.time_ns(), posix.urandom(16))
+            for event, given in said
+        )
+        return _store(environ, folder, lines, may_send=now.notice_shown)
+    except OSError:
+        return False
+
+
+def _store(environ: "Mapping[bytes, bytes]", folder: bytes, lines: bytes, *, may_send: bool) -> bool:
+    target = Spool(folder)
+    try:
+        outcome = spool.append(target, lines, lambda: consent.ask(environ, folder).on)
+    except OSError as error:
+        if error.errno not in NO_PERMISSION:
+            raise
+        from onramp_analytics import userspool  # rare, so it may cost something
+
+        target = Spool(userspool.make_home(folder))
+        outcome = spool.append(target, lines, lambda: consent.ask(environ, folder).on)
+    if may_send and outcome != "off":
+        detach.start_flusher(target, folder, environ)
+    return outcome == "stored"
+
+
+def _adopt_id(environ: "Mapping[bytes, bytes]", folder: bytes) -> str:
+    """Give the installation its identifier: consent came from the environment, or somebody deleted the line."""
+    lock = spool.take_lock(Spool(folder))
+    if lock < 0:
+        return ""
+    try:
+        now = consent.ask(environ, folder)
+        if now.id or not now.on:
+            return now.id
+        new = events.uuid4(posix.urandom(16))
+        lockfile.change(folder, {lockfile.ID: new.encode()})
+        return new
+    finally:
+        posix.close(lock)
+
+
+USAGE = "usage: onramp-analytics [--root DIR] track EVENT [KEY=VALUE ...]"
+
+
+def main(named_root: "str | None", arguments: "list[str]") -> int:
+    """Run the `track` command: `EVENT [KEY=VALUE …]`.
+
+    Returns:
+        0, also when nothing could be stored; 2 for a programmer's error, with one line on standard error.
+    """
+    try:
+        if not arguments:
+            raise ValueError(USAGE)
+        record(_bytes(named_root), posix.environ, [(arguments[0], _pairs(arguments[1:]))])
+    except ValueError as error:
+        sys.stderr.write(f"onramp-analytics track: {error}\n")
+        return 2
+    return 0
+
+
+def _pairs(arguments: "list[str]") -> dict[str, str]:
+    pairs = {}
+    for argument in arguments:
+        key, equals, value = argument.partition("=")
+        if not equals:
+            raise ValueError(f"{argument!r} is not KEY=VALUE; {USAGE}")
+        if key in pairs:
+            raise ValueError(f"{key} is given twice; {USAGE}")
+        pairs[key] = value
+    return pairs
+
+
+def _bytes(text: "str | None") -> "bytes | None":
+    return text.encode("utf-8", "surrogateescape") if text else None

@@ -1,0 +1,32 @@
+"""The spool of a user who may not write in the checkout: a folder of the user's own, one for each checkout."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+from pathlib import Path
+
+if "site" not in sys.modules:  # the make integration starts the interpreter without it; we need the installed packages
+    import site
+
+    site.main()
+
+import platformdirs
+
+
+def home(root: bytes) -> Path:
+    """Return the folder that holds this user's spool for the checkout at `root`. Creates nothing."""
+    name = hashlib.sha256(os.path.realpath(root)).hexdigest()[:16]
+    return Path(platformdirs.user_state_dir("onramp-analytics", appauthor=False)) / name
+
+
+def make_home(root: bytes) -> bytes:
+    """Create that folder where it is missing, for this user alone, and return its path.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    folder = home(root)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return os.fsencode(folder)
