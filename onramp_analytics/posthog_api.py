@@ -137,7 +137,7 @@ def _deadline(seconds: float) -> Iterator[None]:
 
 
 def _clean(message: object, key: str) -> str:
-    text = "".join(c if c.isprintable() else " " for c in str(message).replace(key, "(key)"))
+    text = "".join(c if " " <= c <= "~" else " " for c in str(message).replace(key, "(key)"))
     return " ".join(text.split())[:LONGEST_REASON]
 
 

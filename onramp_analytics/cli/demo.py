@@ -1,9 +1,182 @@
-"""demo: see the whole way of an event, on a throw-away checkout and a receiver on this machine."""
+"""demo: the whole way of an event, on a throw-away checkout, with a receiver on this machine as the destination."""
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
 import click
+from rich.console import Console
+
+from onramp_analytics import consent, events, optin
+from onramp_analytics.errors import CouldNot
+from onramp_analytics.receiver import Receiver
+from onramp_analytics.spool import Spool
+
+KEY = "phc_demo"  # the receiver takes any
+PATIENCE = 30.0  # seconds for the detached flusher: it lingers three, and loads for less than one
+TRACKED = (
+    ("service_enabled", "service_name=plex", "has_scaffold=true"),
+    ("service_enabled", "service_name=my-private-wiki", "has_scaffold=false"),
+    ("override_enabled", "override_name=plex-nfs"),
+    ("command_executed", "command=enable-service", "success=true", "duration_ms=412"),
+    ("error_occurred", "command=enable-service", "error_type=exit_2"),
+)
+PUBLISHED = "command enable-service\noverride plex-nfs\nservice plex\n"
 
 
 def register(group: click.Group) -> None:
     """Add the command to the command line."""
+    group.add_command(demo)
+
+
+@click.command()
+def demo() -> None:
+    """See everything work, on a throw-away checkout and a receiver on this machine.
+
+    Nothing leaves the machine, and nothing is left behind. Exit status 1 when a step does not do what it says.
+    """
+    if consent.do_not_track(os.environb):
+        raise CouldNot("DO_NOT_TRACK is set, and nothing overrides it: run `env -u DO_NOT_TRACK make demo`")
+    with tempfile.TemporaryDirectory(prefix="onramp-demo-") as folder, Receiver() as receiver:
+        Demo(Path(folder) / "onramp", receiver).tell()
+
+
+class Demo:
+    """The story, one step a method. Every step is the real command in a process of its own, and is checked."""
+
+    def __init__(self, root: Path, receiver: Receiver) -> None:
+        self._root = root
+        self._receiver = receiver
+        self._console = Console(highlight=False, soft_wrap=True)
+        self._env = {
+            **{name: value for name, value in os.environ.items() if name not in _LEFT_OUT},
+            "HOME": str(root.parent),
+            "ONRAMP_ANALYTICS_API_KEY": KEY,
+            "ONRAMP_ANALYTICS_HOST": receiver.url,
+        }
+
+    def tell(self) -> None:
+        """Tell the story.
+
+        Raises:
+            CouldNot: a step did not do what it says.
+        """
+        self._make_checkout()
+        self._enable()
+        slowest = self._track()
+        pending = self._show_pending()
+        took = self._wait_for_delivery(pending)
+        self._show_what_arrived()
+        self._look_back(pending)
+        self._disable()
+        self._console.print(
+            f"\n[bold green]It works:[/] {len(pending)} events were tracked in {slowest:.0f} ms or less each, "
+            f"shown before they left, and delivered {took:.1f} s later in "
+            f"{len(self._receiver.requests)} request by a flusher that no command waited for."
+        )
+
+    def _make_checkout(self) -> None:
+        self._say("A throw-away OnRamp checkout, and a receiver that answers as PostHog does", str(self._receiver.url))
+        (self._root / "services-available").mkdir(parents=True)
+        (self._root / "Makefile").touch()
+        catalogue = self._root / os.fsdecode(events.CATALOGUE)
+        catalogue.parent.mkdir()
+        catalogue.write_text(PUBLISHED)
+
+    def _enable(self) -> None:
+        self._say("Opt in: nothing is collected before this")
+        notice = self._run("enable")
+        self._check("Analytics enabled" in notice, "`enable` did not show the notice")
+        self._console.print(notice, end="", markup=False)
+
+    def _track(self) -> float:
+        """Track a few events, and return the milliseconds of the slowest."""
+        self._say("Track: what make does after a command, each in a process of its own")
+        times = []
+        for event, *pairs in TRACKED:
+            started = time.perf_counter()
+            printed = self._run("track", event, *pairs, show=False)
+            times.append((time.perf_counter() - started) * 1000)
+            self._check(not printed, "`track` printed something")
+            self._console.print(f"  {times[-1]:5.1f} ms  track {event} {' '.join(pairs)}", markup=False)
+        return max(times)
+
+    def _show_pending(self) -> list[dict[str, Any]]:
+        self._say("Look: what waits is what will be sent; a name that OnRamp does not publish is `custom`")
+        pending = [json.loads(line) for line in self._run("show-pending").splitlines()]
+        for event in pending:
+            own = {k: v for k, v in event["properties"].items() if k not in events.FIXED}
+            self._console.print(f"  {event['event']:<17} {json.dumps(own)}", markup=False)
+        self._check(len(pending) == len(TRACKED), f"{len(pending)} of {len(TRACKED)} events wait")
+        self._check("my-private-wiki" not in json.dumps(pending), "a private name is in the spool")
+        return pending
+
+    def _wait_for_delivery(self, pending: list[dict[str, Any]]) -> float:
+        """Wait for the flusher that `track` started, and return the seconds that it took."""
+        self._say("Wait: the detached flusher lingers for a moment, so that several commands share one request")
+        started = time.monotonic()
+        arrived = self._receiver.wait_for(len(pending), PATIENCE)
+        took = time.monotonic() - started
+        self._check(arrived, f"nothing was delivered within {PATIENCE:.0f} s")
+        self._check(self._receiver.accepted == pending, "what arrived is not what was shown")
+        return took
+
+    def _show_what_arrived(self) -> None:
+        request = self._receiver.requests[-1]
+        self._say("What arrived over HTTP: the whole request", request.line)
+        for name, value in request.headers:
+            self._console.print(f"  {name}: {value}", markup=False)
+        body = {**request.json, "batch": f"({len(request.events)} events, exactly those above)"}
+        self._console.print(f"\n  {json.dumps(body)}", markup=False)
+
+    def _look_back(self, pending: list[dict[str, Any]]) -> None:
+        self._say("Look back")
+        deadline = time.monotonic() + PATIENCE
+        while optin.flusher_is_alive(Spool(os.fsencode(self._root))) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        self._console.print(self._run("status"), end="", markup=False)
+        sent = [json.loads(line) for line in self._run("show-sent").splitlines()]
+        self._check(sent == pending, "`show-sent` does not show what was sent")
+        self._console.print(f"  (and show-sent lists the same {len(sent)} events)", markup=False)
+
+    def _disable(self) -> None:
+        self._say("Opt out: nothing is left but the choice")
+        self._console.print(self._run("disable"), end="", markup=False)
+        left = sorted(path.name for path in self._root.iterdir() if path.name.startswith("onramp"))
+        self._check(left == ["onramp.lock"], f"{left} are left")
+
+    def _run(self, *arguments: str, show: bool = True) -> str:
+        if show:
+            self._console.print(f"[dim]$ onramp-analytics {' '.join(arguments)}[/]")
+        done = subprocess.run(  # noqa: S603  (our own command)
+            [_command(), "--root", str(self._root), *arguments],
+            env=self._env,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        self._check(done.returncode == 0, f"`{arguments[0]}` ended with {done.returncode}: {done.stderr.strip()}")
+        return done.stdout
+
+    def _say(self, title: str, detail: str = "") -> None:
+        self._console.print(f"\n[bold]{title}[/]" + (f"\n  {detail}" if detail else ""))
+
+    def _check(self, holds: object, otherwise: str) -> None:
+        if not holds:
+            raise CouldNot(f"the demo failed: {otherwise}")
+
+
+#: Settings of the person's own that would change the story.
+_LEFT_OUT = ("ONRAMP_ANALYTICS_ENABLED", "ONRAMP_ROOT", "XDG_STATE_HOME")
+
+
+def _command() -> str:
+    """The console script beside this interpreter, as a user starts it."""
+    return str(Path(sys.executable).with_name("onramp-analytics"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import textwrap
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict
@@ -40,10 +41,8 @@ def status(context: click.Context, *, as_json: bool) -> None:
         click.echo(json.dumps(found, indent=2))
         return
     click.echo(f"Analytics are {'on' if found['on'] else 'off'}: {found['why']}.")
-    table = Table.grid(padding=(0, 2))
     for label, text in _status_rows(found):
-        table.add_row(f"  {label}", text)
-    Console().print(table, markup=False, highlight=False)
+        click.echo(textwrap.fill(text, Console().width, initial_indent=f"  {label:<13}", subsequent_indent=" " * 15))
     turn = "off: make analytics-disable" if found["on"] else "on: make analytics-enable"
     click.echo(f"To turn them {turn} (or `onramp-analytics {'disable' if found['on'] else 'enable'}`)")
 

@@ -1,0 +1,160 @@
+"""What the tests stand on: a checkout, the real command, a receiver, and waiting for conditions."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from onramp_analytics.receiver import Receiver
+from onramp_analytics.spool import Spool
+
+COMMAND = str(Path(sys.executable).with_name("onramp-analytics"))
+KEY = "phc_test0123456789abcdef"
+PUBLISHED = """\
+# the names that OnRamp publishes
+command enable-service
+command start
+override plex-nfs
+service jellyfin
+service plex
+"""
+SERVICE = ("service_enabled", "service_name=plex", "has_scaffold=true")
+
+
+def wait_until(condition: Callable[[], object], what: str, seconds: float = 15.0) -> None:
+    """Wait for a condition, and fail with its description when it does not come true in time."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"still not so after {seconds} s: {what}"
+        time.sleep(0.01)
+
+
+@dataclass
+class Checkout:
+    """An OnRamp checkout, and the real command in it."""
+
+    path: Path
+    env: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def root(self) -> bytes:
+        return os.fsencode(self.path)
+
+    @property
+    def spool(self) -> Spool:
+        return Spool(self.root)
+
+    @property
+    def lock(self) -> Path:
+        return self.path / "onramp.lock"
+
+    def run(
+        self, *arguments: str, check: bool = True, env: dict[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """Run `onramp-analytics --root CHECKOUT ARGUMENTS`."""
+        done = subprocess.run(
+            [COMMAND, "--root", str(self.path), *arguments],
+            env={**self.env, **(env or {})},
+            cwd=self.path,
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            timeout=60,
+            check=False,
+        )
+        assert not check or done.returncode == 0, done.stderr
+        return done
+
+    def track(self, *arguments: str, env: dict[str, str] | None = None) -> None:
+        done = self.run("track", *(arguments or SERVICE), env=env)
+        assert (done.stdout, done.stderr) == ("", "")
+
+    def pending(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.run("show-pending", "--json").stdout.splitlines()]
+
+    def sent(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.run("show-sent", "--json").stdout.splitlines()]
+
+    def status(self, env: dict[str, str] | None = None) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.run("status", "--json", env=env).stdout)
+        return found
+
+    def opt_in(self) -> None:
+        """Write what `enable` writes, without starting a process."""
+        self.lock.write_text(
+            "ANALYTICS_ENABLED=1\nANALYTICS_ID=550e8400-e29b-41d4-a716-446655440000\nANALYTICS_NOTICE_SHOWN=1\n"
+        )
+
+    def files(self) -> set[str]:
+        """Everything in the checkout that is not part of a fresh one."""
+        fresh = {"Makefile", "services-available", "make.d", "make.d/analytics.names"}
+        return {str(p.relative_to(self.path)) for p in self.path.rglob("*")} - fresh
+
+    def hold_back_flusher(self) -> None:
+        """Say that a flusher is alive, so that `track` starts none and a test has the spool to itself."""
+        folder = Path(os.fsdecode(self.spool.folder))
+        folder.mkdir(exist_ok=True)
+        stamp = Path(os.fsdecode(self.spool.not_before))
+        stamp.touch()
+        os.utime(stamp, (time.time() + 600,) * 2)
+
+
+def make_checkout(path: Path, env: dict[str, str]) -> Checkout:
+    (path / "services-available").mkdir(parents=True)
+    (path / "make.d").mkdir()
+    (path / "Makefile").write_text("start:\n")
+    (path / "make.d" / "analytics.names").write_text(PUBLISHED)
+    return Checkout(path, env)
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    with Receiver() as running:
+        yield running
+
+
+@pytest.fixture
+def environment(tmp_path: Path, receiver: Receiver) -> dict[str, str]:
+    """A whole environment for a process: nothing of the developer's own settings, and the receiver as destination."""
+    home = tmp_path / "home"
+    home.mkdir()
+    kept = {name: value for name, value in os.environ.items() if name.startswith(("COVERAGE_", "COV_"))}
+    return {
+        **kept,
+        "PATH": os.environ["PATH"],
+        "HOME": str(home),
+        "ONRAMP_ANALYTICS_API_KEY": KEY,
+        "ONRAMP_ANALYTICS_HOST": receiver.url,
+    }
+
+
+@pytest.fixture
+def checkout(tmp_path: Path, environment: dict[str, str]) -> Checkout:
+    return make_checkout(tmp_path / "onramp", environment)
+
+
+@pytest.fixture
+def opted_in(checkout: Checkout) -> Checkout:
+    checkout.opt_in()
+    return checkout
+
+
+@pytest.fixture
+def here(opted_in: Checkout, monkeypatch: pytest.MonkeyPatch) -> Checkout:
+    """A checkout with consent, for tests that call the code in this process with the same environment."""
+    for name in list(os.environ):
+        if name not in ("PATH", "TMPDIR", "PYTEST_CURRENT_TEST") and not name.startswith(("COV", "PYTEST")):
+            monkeypatch.delenv(name)
+    for name, value in opted_in.env.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("ONRAMP_ROOT", str(opted_in.path))
+    return opted_in
