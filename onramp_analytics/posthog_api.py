@@ -32,7 +32,10 @@ _AGAIN = {408, 425, 429}
 _WRONG_SETTINGS = {401, 403, 404}
 #: Closing the connection throws away what the kernel has not sent yet, so that nothing leaves after the flusher was
 #: killed by `disable`.
-_RESET_ON_CLOSE = (socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+_SOCKET_OPTIONS = [
+    *HTTPConnection.default_socket_options,
+    (socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)),
+]
 _HEADERS = frozenset(
     "Host User-Agent Content-Type Content-Encoding Content-Length Accept-Encoding Accept Connection".lower().split()
 )
@@ -50,27 +53,30 @@ class _OnlyOurHeaders(AuthBase):
 
 
 class _Adapter(HTTPAdapter):
-    """Connections that are reset when they are closed."""
+    """Connections that are reset when they are closed. Tries once."""
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        super().init_poolmanager(
-            *args, **kwargs, socket_options=[*HTTPConnection.default_socket_options, _RESET_ON_CLOSE]
-        )
+        super().init_poolmanager(*args, **kwargs, socket_options=_SOCKET_OPTIONS)
 
     def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
-        options = [*HTTPConnection.default_socket_options, _RESET_ON_CLOSE]
-        return super().proxy_manager_for(proxy, **kwargs, socket_options=options)
+        return super().proxy_manager_for(proxy, **kwargs, socket_options=_SOCKET_OPTIONS)
+
+
+class _DirectAdapter(_Adapter):
+    """The same without a proxy: none stands between us and this machine."""
+
+    def send(self, *args: Any, **kwargs: Any) -> requests.Response:
+        return super().send(*args, **{**kwargs, "proxies": None})
 
 
 def open_session(destination: Destination) -> requests.Session:
     """Return a session that adds nothing, follows nothing, and tries once. The caller closes it."""
     session = requests.Session()
-    adapter = _Adapter(max_retries=0)
+    adapter = _DirectAdapter() if destination.is_loopback else _Adapter()
     session.mount("https://", adapter)
     session.mount("http://", adapter)
     session.auth = _OnlyOurHeaders()
     session.max_redirects = 0
-    session.trust_env = not destination.is_loopback  # nobody's proxy stands between us and this machine
     return session
 
 

@@ -1,0 +1,482 @@
+"""The flusher: what happens to events at each outcome, and when it comes back. Real HTTP to the receiver."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import pytest
+from freezegun import freeze_time
+from hypothesis import given
+from hypothesis import strategies as st
+
+from onramp_analytics import events, flush, journal, segments
+from onramp_analytics import spool as spools
+from onramp_analytics.journal import State
+from onramp_analytics.outcome import MISCONFIGURED, OUT_OF_TIME, UNLIKE_POSTHOG, UNREACHED, Outcome
+from onramp_analytics.receiver import CAPTIVE_PORTAL, OK, Answer, Receiver, Request
+from onramp_analytics.segments import Pending
+from tests.conftest import Checkout
+
+ID = "550e8400-e29b-41d4-a716-446655440000"
+OTHER_ID = "650e8400-e29b-41d4-a716-446655440000"
+
+
+def fill(checkout: Checkout, count: int, *, first: int = 0, distinct_id: str = ID, when: float = 0.0) -> list[str]:
+    """Put events into the spool and return their uuids."""
+    when_ns = int((when or time.time()) * 10**9)
+    values = {"service_name": "plex"}
+    lines = [
+        events.build("service_disabled", values, distinct_id, when_ns, n.to_bytes(16, "big"))
+        for n in range(first, first + count)
+    ]
+    with open(checkout.spool.file, "ab") as spool:
+        spool.write(b"".join(lines))
+    return [json.loads(line)["uuid"] for line in lines]
+
+
+def run(checkout: Checkout, seconds: float = 20.0) -> State:
+    """Do what a flusher does once it holds its lock."""
+    spools.make_folder(checkout.spool)
+    with segments.flusher_lock(checkout.spool) as held:
+        assert held
+        return flush.run(checkout.spool, checkout.root, seconds)
+
+
+def uuids(found: list[dict[str, Any]]) -> list[str]:
+    return [event["uuid"] for event in found]
+
+
+def pending(checkout: Checkout) -> list[str]:
+    published = events.published(checkout.root)
+    files = segments.pending_files(checkout.spool)
+    return [p.event["uuid"] for file in files for p in segments.read(file, published) if p]
+
+
+@pytest.fixture(autouse=True)
+def no_waiting_between_tries(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("onramp_analytics.flush.random.random", lambda: 0.01)
+
+
+# -- the rules ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", [UNREACHED, UNLIKE_POSTHOG, MISCONFIGURED])
+@given(failures=st.integers(1, 10_000), jitter=st.floats(0, 1), retry_after=st.floats(0, 1e12))
+def test_the_next_try_is_later_than_asked_and_never_beyond_a_day(
+    kind: str, failures: int, jitter: float, retry_after: float
+) -> None:
+    when = flush.next_try(Outcome(kind, retry_after=retry_after), failures, 1000.0, jitter) - 1000.0
+
+    assert 1 <= when <= spools.LONGEST_WAIT
+    assert when >= min(retry_after, spools.LONGEST_WAIT)
+    assert when <= max(flush.BACK_OFF[kind][1], retry_after, 1)
+
+
+def test_the_back_off_doubles_to_its_longest() -> None:
+    pauses = [flush.next_try(Outcome(UNREACHED), failures, 0, 1.0) for failures in range(1, 12)]
+
+    assert pauses[:4] == [60, 120, 240, 480]
+    assert pauses[-1] == 6 * 3600
+
+
+def test_wrong_settings_are_tried_again_after_hours() -> None:
+    assert flush.next_try(Outcome(MISCONFIGURED), 1, 0, 1.0) == 3600
+    assert flush.next_try(Outcome(MISCONFIGURED), 9, 0, 1.0) == 12 * 3600
+
+
+def a_pending(size: int = 400, distinct_id: str = ID) -> Pending:
+    return Pending({"distinct_id": distinct_id}, size, 0)
+
+
+@given(st.lists(st.tuples(st.integers(1, 1 << 20), st.sampled_from([ID, OTHER_ID])), max_size=300))
+def test_a_batch_is_a_hundred_events_a_mebibyte_and_one_identifier_at_most(sizes: list[tuple[int, str]]) -> None:
+    found = [a_pending(size, distinct_id) for size, distinct_id in sizes]
+
+    made = list(flush.batches(found))
+
+    assert [p for batch in made for p in batch] == found
+    for batch in made:
+        assert 1 <= len(batch) <= 100
+        assert sum(p.size for p in batch) <= 1 << 20
+        assert len({p.event["distinct_id"] for p in batch}) == 1
+
+
+# -- each row of the contract's table ----------------------------------------------------------------------------------
+
+
+def test_accepted_events_move_to_the_sent_log(here: Checkout, receiver: Receiver) -> None:
+    sent = fill(here, 250)
+
+    state = run(here)
+
+    assert (state.outcome, state.sent) == ("accepted", 250)
+    assert [len(request.events) for request in receiver.requests] == [100, 100, 50]
+    assert uuids(receiver.accepted) == sent
+    assert uuids(journal.sent(here.spool)) == sent
+    assert pending(here) == []
+    assert segments.waiting(here.spool) == []
+    assert spools.flusher_is_due(here.spool, time.time())
+
+
+def test_the_status_1_of_older_servers_is_a_yes_too(here: Checkout, receiver: Receiver) -> None:
+    fill(here, 1)
+    receiver.answer_next(Answer(200, b'{"status": 1}'))
+
+    assert run(here).outcome == "accepted"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        CAPTIVE_PORTAL,
+        Answer(200, b""),
+        Answer(200, b"[]"),
+        Answer(200, b'{"status": 0}'),
+        Answer(200, b'{"status": true}'),
+        Answer(200, b'{"status": "error"}'),
+        Answer(201, OK.body),
+        Answer(204),
+        Answer(304),
+        Answer(410, b"gone"),
+    ],
+    ids=lambda answer: f"{answer.status} {answer.body.decode()[:20]}",
+)
+def test_an_answer_that_is_not_posthogs_keeps_the_events_for_long(
+    here: Checkout, receiver: Receiver, answer: Answer
+) -> None:
+    sent = fill(here, 3)
+    receiver.answer_always(lambda _request: answer)
+
+    state = run(here)
+
+    assert state.outcome == UNLIKE_POSTHOG
+    assert "does not answer like PostHog" in state.reason
+    assert len(receiver.requests) == 1
+    assert pending(here) == sent
+    assert not spools.flusher_is_due(here.spool, time.time() + 10)
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+def test_a_redirect_is_not_followed(here: Checkout, receiver: Receiver, status: int) -> None:
+    fill(here, 1)
+    with Receiver() as elsewhere:
+        receiver.answer_next(Answer(status, b"", (("Location", elsewhere.url + "/batch/"),)))
+
+        state = run(here)
+
+        assert elsewhere.requests == []
+    assert (state.outcome, len(receiver.requests)) == (UNLIKE_POSTHOG, 1)
+    assert len(pending(here)) == 1
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [*(Answer(status, b"busy") for status in (408, 425, 429, 500, 502, 503, 504)), Answer(drop=True)],
+    ids=lambda answer: "connection dropped" if answer.drop else str(answer.status),
+)
+def test_a_server_in_trouble_is_tried_three_times_and_then_left_alone(
+    here: Checkout, receiver: Receiver, answer: Answer
+) -> None:
+    sent = fill(here, 2)
+    receiver.answer_always(lambda _request: answer)
+
+    state = run(here)
+
+    assert (state.outcome, state.failures) == (UNREACHED, 1)
+    assert len(receiver.requests) == 3
+    assert pending(here) == sent
+    assert spools.not_before(here.spool) > time.time() - 1
+
+
+def test_a_retry_repeats_the_same_events_to_the_letter(here: Checkout, receiver: Receiver) -> None:
+    fill(here, 3)
+    receiver.answer_next(Answer(503), Answer(drop=True))
+
+    assert run(here).outcome == "accepted"
+
+    assert len(receiver.requests) == 3
+    assert receiver.requests[0].events == receiver.requests[1].events == receiver.requests[2].events
+
+
+@pytest.mark.parametrize("body", [b"[]", b'"x"', b"7", b"null", b'{"detail": {"a": 1}}', b"\xff\xfe" * 1000])
+def test_an_error_whose_body_is_no_object_is_an_error_like_any_other(
+    here: Checkout, receiver: Receiver, body: bytes
+) -> None:
+    fill(here, 1)
+    receiver.answer_always(lambda _request: Answer(503, body, (("Content-Type", "application/json"),)))
+
+    assert run(here).outcome == UNREACHED
+    assert len(pending(here)) == 1
+
+
+def test_the_host_is_not_asked_again_before_it_said(here: Checkout, receiver: Receiver) -> None:
+    fill(here, 1)
+    receiver.answer_next(Answer(429, b"slow down", (("Retry-After", "7200"),)))
+
+    run(here)
+
+    assert len(receiver.requests) == 1
+    assert 7190 < spools.not_before(here.spool) - time.time() <= 7200
+
+
+@pytest.mark.parametrize("said", ["-5", "nan", "inf", "soon", "1e400", ""])
+def test_a_retry_after_that_makes_no_sense_is_passed_over(here: Checkout, receiver: Receiver, said: str) -> None:
+    fill(here, 1)
+    receiver.answer_always(lambda _request: Answer(503, b"", (("Retry-After", said),)))
+
+    assert run(here).outcome == UNREACHED
+    assert spools.not_before(here.spool) - time.time() < 60
+
+
+def test_a_retry_after_of_a_year_is_a_day(here: Checkout, receiver: Receiver) -> None:
+    fill(here, 1)
+    receiver.answer_always(lambda _request: Answer(503, b"", (("Retry-After", "31536000"),)))
+
+    run(here)
+
+    assert spools.not_before(here.spool) - time.time() <= spools.LONGEST_WAIT
+
+
+def poison(*bad: str) -> Any:
+    """An answer as PostHog gives it when one event of a batch is bad: none is taken."""
+
+    def choose(request: Request) -> Answer | None:
+        return Answer(400, b"this event is bad") if {*uuids(request.events)} & {*bad} else None
+
+    return choose
+
+
+def test_a_bad_event_is_found_and_put_aside_and_the_others_are_sent_once(here: Checkout, receiver: Receiver) -> None:
+    sent = fill(here, 100)
+    receiver.answer_always(poison(sent[0], sent[37], sent[99]))
+
+    state = run(here)
+
+    good = [uuid for uuid in sent if uuid not in (sent[0], sent[37], sent[99])]
+    assert (state.outcome, state.sent, state.refused) == ("accepted", 97, 3)
+    assert uuids(receiver.accepted) == good
+    refused = journal.refused(here.spool)
+    assert [r["event"]["uuid"] for r in refused] == [sent[0], sent[37], sent[99]]
+    assert refused[0]["reason"] == "the host answered 400: this event is bad"
+    assert pending(here) == []
+
+
+def test_a_batch_that_is_too_large_is_halved_until_it_fits(here: Checkout, receiver: Receiver) -> None:
+    sent = fill(here, 64)
+    receiver.answer_always(lambda request: Answer(413) if len(request.events) > 10 else None)
+
+    assert run(here).sent == 64
+
+    assert uuids(receiver.accepted) == sent
+    assert {len(request.events) for request in receiver.requests} == {64, 32, 16, 8}
+
+
+def test_an_event_that_is_too_large_alone_is_refused(here: Checkout, receiver: Receiver) -> None:
+    sent = fill(here, 2)
+    receiver.answer_always(lambda request: Answer(413) if sent[0] in uuids(request.events) else None)
+
+    state = run(here)
+
+    assert (state.sent, state.refused) == (1, 1)
+    assert uuids(receiver.accepted) == sent[1:]
+
+
+@pytest.mark.parametrize("status", [401, 403, 404])
+def test_wrong_settings_keep_the_events_and_say_so(here: Checkout, receiver: Receiver, status: int) -> None:
+    sent = fill(here, 2)
+    receiver.answer_always(lambda _request: Answer(status, b"no"))
+
+    state = run(here)
+
+    assert (state.outcome, len(receiver.requests)) == (MISCONFIGURED, 1)
+    assert pending(here) == sent
+    assert any(f"the host answered {status}" in problem for problem in here.status()["problems"])
+
+
+def test_without_a_key_nothing_is_sent_and_status_says_so(
+    here: Checkout, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(here, 1)
+    monkeypatch.delenv("ONRAMP_ANALYTICS_API_KEY")
+
+    state = run(here)
+
+    assert state.outcome == MISCONFIGURED
+    assert "set ONRAMP_ANALYTICS_API_KEY" in state.reason
+    assert receiver.requests == []
+
+
+def test_a_run_out_of_time_leaves_the_rest_for_the_next_one_at_once(here: Checkout, receiver: Receiver) -> None:
+    fill(here, 300)
+
+    state = run(here, seconds=-1)
+
+    assert state.outcome == OUT_OF_TIME
+    assert receiver.requests == []
+    assert spools.flusher_is_due(here.spool, time.time())
+
+
+def test_nothing_to_send_makes_no_request(here: Checkout, receiver: Receiver) -> None:
+    assert run(here).outcome == "accepted"
+    assert receiver.requests == []
+
+
+# -- across runs -------------------------------------------------------------------------------------------------------
+
+
+def test_failures_add_up_across_runs_and_a_success_forgets_them(here: Checkout, receiver: Receiver) -> None:
+    fill(here, 1)
+    receiver.answer_always(lambda _request: Answer(503))
+    assert [run(here).failures for _ in range(3)] == [1, 2, 3]
+
+    receiver.answer_always(lambda _request: None)
+
+    assert run(here).failures == 0
+
+
+@pytest.mark.parametrize("damage", [b"", b"\0\0", b"[1]", b'{"failures": -3, "at": "x"}', b'{"failures": 1e999}', b"{"])
+def test_a_damaged_state_is_a_fresh_one(here: Checkout, damage: bytes) -> None:
+    spools.make_folder(here.spool)
+    Path(os.fsdecode(here.spool.folder), "state.json").write_bytes(damage)
+
+    assert journal.load_state(here.spool) == State()
+
+
+def test_a_run_goes_on_where_the_last_one_was_interrupted(here: Checkout, receiver: Receiver) -> None:
+    sent = fill(here, 250)
+    receiver.answer_next(OK)
+    receiver.answer_always(lambda _request: Answer(503))
+    run(here)
+    assert pending(here) == sent[100:]
+    receiver.answer_always(lambda _request: None)
+
+    run(here)
+
+    assert uuids(receiver.accepted) == sent
+
+
+def test_an_event_tracked_during_the_run_is_sent_by_it(here: Checkout, receiver: Receiver) -> None:
+    first = fill(here, 1)
+    later: list[str] = []
+
+    def track_meanwhile(_request: Request) -> None:
+        if not later:
+            later.extend(fill(here, 1, first=500))
+
+    receiver.answer_always(track_meanwhile)
+
+    run(here)
+
+    assert uuids(receiver.accepted) == first + later
+
+
+def test_events_older_than_thirty_days_are_dropped_and_counted(here: Checkout, receiver: Receiver) -> None:
+    now = datetime(2026, 3, 1, tzinfo=timezone.utc)
+    with freeze_time(now) as clock:
+        fill(here, 2)
+        clock.tick(timedelta(days=29))
+        young = fill(here, 1, first=10)
+        clock.tick(timedelta(days=1, seconds=1))
+
+        state = run(here)
+
+    assert (state.expired, state.sent) == (2, 1)
+    assert uuids(receiver.accepted) == young
+    assert pending(here) == []
+
+
+@pytest.mark.parametrize("jump", [timedelta(days=-365), timedelta(days=365)], ids=["a year back", "a year ahead"])
+def test_a_clock_that_jumps_blocks_nothing_for_long(here: Checkout, receiver: Receiver, jump: timedelta) -> None:
+    now = datetime.now(timezone.utc)
+    receiver.answer_always(lambda _request: Answer(503))
+    with freeze_time(now):
+        fill(here, 1)
+        run(here)
+    receiver.answer_always(lambda _request: None)
+
+    with freeze_time(now + jump):
+        assert spools.flusher_is_due(here.spool, time.time())
+        late = fill(here, 1, first=9)
+        run(here)
+
+    assert late[0] in uuids(receiver.accepted)
+
+
+def test_no_request_mixes_two_identifiers(here: Checkout, receiver: Receiver) -> None:
+    fill(here, 3)
+    fill(here, 3, first=10, distinct_id=OTHER_ID)
+    fill(here, 3, first=20)
+
+    run(here)
+
+    assert [{e["distinct_id"] for e in r.events} for r in receiver.requests] == [{ID}, {OTHER_ID}, {ID}]
+
+
+def test_consent_is_asked_before_every_request(here: Checkout, receiver: Receiver) -> None:
+    sent = fill(here, 250)
+
+    def opt_out(_request: Request) -> None:
+        here.lock.write_text("ANALYTICS_ENABLED=0\n")
+
+    receiver.answer_always(opt_out)
+
+    state = run(here)
+
+    assert state.outcome == "off"
+    assert len(receiver.requests) == 1
+    assert pending(here) == sent[100:]
+
+
+def test_a_private_name_that_got_into_the_spool_does_not_leave_it(here: Checkout, receiver: Receiver) -> None:
+    fill(here, 1)
+    place = Path(os.fsdecode(here.spool.file))
+    place.write_bytes(place.read_bytes().replace(b'"plex"', b'"alices-diary"') + b'{"event": "$identify"}\n')
+
+    state = run(here)
+
+    assert state.skipped == 1
+    assert b"alice" not in receiver.requests[0].body
+    assert receiver.accepted[0]["properties"]["service_name"] == "custom"
+
+
+def test_the_logs_are_bounded(here: Checkout, receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(journal, "SENT_BYTES", 1000)
+    monkeypatch.setattr(journal, "SENT_KEPT", 20)
+    monkeypatch.setattr(journal, "REFUSED_KEPT", 3)
+    sent = fill(here, 50)
+    receiver.answer_always(poison(*sent[:5]))
+
+    run(here)
+
+    assert uuids(journal.sent(here.spool)) == sent[-20:]
+    assert [r["event"]["uuid"] for r in journal.refused(here.spool)] == sent[2:5]
+    log = Path(os.fsdecode(here.spool.folder), "sent")
+    assert len(log.read_bytes().splitlines()) == 20
+
+
+def test_an_unreadable_segment_is_left_alone_and_the_others_are_sent(here: Checkout, receiver: Receiver) -> None:
+    spools.make_folder(here.spool)
+    folder = Path(os.fsdecode(here.spool.folder))
+    (folder / "00000000000000000001-1.0").symlink_to("/etc/hostname")
+    (folder / "00000000000000000002-1.0").mkdir()
+    sent = fill(here, 1)
+
+    assert run(here).sent == 1
+
+    assert uuids(receiver.accepted) == sent
+
+
+def test_a_second_flusher_does_not_start(opted_in: Checkout, receiver: Receiver) -> None:
+    opted_in.hold_back_flusher()
+    fill(opted_in, 1)
+    with segments.flusher_lock(opted_in.spool):
+        done = opted_in.run("flush", "--timeout", "0.2", check=False)
+
+    assert done.returncode == 1
+    assert "another flusher is still sending" in done.stderr
+    assert receiver.requests == []
