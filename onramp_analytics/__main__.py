@@ -8,6 +8,8 @@ def main() -> int:
     root, rest = None, sys.argv[1:]
     if rest[:1] == ["--root"] and len(rest) > 1:
         root, rest = rest[1], rest[2:]
+    elif rest and rest[0].startswith("--root="):
+        root, rest = rest[0].removeprefix("--root="), rest[1:]
     if rest[:1] == ["track"] and "--help" not in rest:
         from onramp_analytics import tracker
 

@@ -33,12 +33,21 @@ def start_flusher(spool: Spool, root: bytes, environ: "Mapping[bytes, bytes]") -
     if not sys.executable or not spools.flusher_is_due(spool, time.time()):
         return
     kept = {name: environ[name] for name in KEPT if name in environ}
-    # `detached.py` leaves the session and forks once more, so that nobody waits for it and no terminal reaches it.
-    # Spawned, not forked: the caller may have threads.
-    command = [sys.executable, "-IS", __file__.removesuffix("detach.py") + "detached.py", root, spool.home]
-    _started.append(
-        posix.posix_spawn(sys.executable, command, kept, file_actions=_STREAMS, setsigmask=())  # type: ignore[arg-type]
-    )
+    first_life = __file__.removesuffix("detach.py") + "detached.py"
+    command: list[str | bytes] = [sys.executable, "-IS", first_life, root, spool.home]
+    _started.append(_spawn(command, kept))
+
+
+def _spawn(command: "list[str | bytes]", environ: "Mapping[bytes, bytes]") -> int:
+    """Start a process in a session of its own, so that no Ctrl-C at this terminal reaches it, and return its pid.
+
+    Spawned, not forked: the caller may have threads. `detached.py` forks once more, so that it leads no session.
+    """
+    how = {"file_actions": _STREAMS, "setsigmask": ()}
+    try:
+        return posix.posix_spawn(sys.executable, command, environ, **how, setsid=True)  # type: ignore[arg-type]
+    except NotImplementedError:  # a C library without it: `detached.py` leaves the session a few milliseconds later
+        return posix.posix_spawn(sys.executable, command, environ, **how)  # type: ignore[arg-type]
 
 
 def _collect() -> None:

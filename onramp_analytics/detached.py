@@ -19,7 +19,10 @@ if __name__ == "__main__":
                 posix.close(int(_fd))
             except OSError:
                 pass
-    posix.setsid()
+    try:
+        posix.setsid()
+    except OSError:
+        pass  # the spawn has done it
     if posix.fork():
         posix._exit(0)  # noqa: SLF001  (its public name is in os, which is not imported yet)
     posix.chdir("/")

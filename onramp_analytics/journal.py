@@ -5,6 +5,7 @@ Told to people, never relied upon: a file that is lost or damaged costs an entry
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from contextlib import suppress
@@ -85,7 +86,7 @@ def refused(spool: Spool) -> list[dict[str, Any]]:
 def trim(spool: Spool) -> None:
     """Cut the logs to their newest entries; the log of what was sent only once it is large."""
     with suppress(OSError):
-        if os.stat(spool.folder + b"/sent").st_size > SENT_BYTES:
+        if os.stat(_path(spool, b"sent")).st_size > SENT_BYTES:
             _write_whole(spool, b"sent", b"".join(map(_line, sent(spool))))
     if len(_entries(spool, b"refused")) > REFUSED_KEPT:
         _write_whole(spool, b"refused", b"".join(map(_line, refused(spool))))
@@ -94,8 +95,15 @@ def trim(spool: Spool) -> None:
 def forget(spool: Spool) -> None:
     """Delete the log of what was sent and of what was refused: they hold an identifier that is no more."""
     for name in (b"sent", b"refused"):
-        with suppress(FileNotFoundError):
-            os.unlink(spool.folder + b"/" + name)
+        with suppress(OSError):
+            os.unlink(_path(spool, name))
+
+
+def _path(spool: Spool, name: bytes) -> bytes:
+    """The path of a file in the folder; an `OSError` where the folder is none, or a link that leads elsewhere."""
+    if not spools.has_folder(spool):
+        raise NotADirectoryError(errno.ENOTDIR, "not a folder", spool.folder)
+    return spool.folder + b"/" + name
 
 
 def _line(value: dict[str, Any]) -> bytes:
@@ -104,7 +112,7 @@ def _line(value: dict[str, Any]) -> bytes:
 
 def _entries(spool: Spool, name: bytes) -> list[dict[str, Any]]:
     found = []
-    with suppress(OSError), open_segment(spool.folder + b"/" + name, 0) as file:
+    with suppress(OSError), open_segment(_path(spool, name), 0) as file:
         for line in file:
             with suppress(ValueError, RecursionError):
                 entry = json.loads(line)
@@ -124,11 +132,11 @@ def _write_whole(spool: Spool, name: bytes, content: bytes) -> None:
     with suppress(OSError):
         with _create(spool, part, os.O_TRUNC) as file:
             file.write(content)
-        os.replace(spool.folder + b"/" + part, spool.folder + b"/" + name)
+        os.replace(_path(spool, part), _path(spool, name))
 
 
 def _create(spool: Spool, name: bytes, flags: int) -> BinaryIO:
     flags |= os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
-    fd = os.open(spool.folder + b"/" + name, flags, 0o600)
+    fd = os.open(_path(spool, name), flags, 0o600)
     spools.give_to_owner(spool.home, fd, os.fstat(fd))
     return open(fd, "wb")

@@ -89,7 +89,7 @@ def disable(root: bytes) -> None:
 def _end_flusher(spool: Spool, held: ExitStack) -> None:
     """End the flusher and keep its lock, so that no other one starts. Killed at any moment it loses nothing."""
     deadline = time.monotonic() + LONGEST_GOODBYE
-    while os.path.isdir(spool.folder):
+    while spools.has_folder(spool):
         for pid in _holders(segments.flusher_lock_path(spool)):
             with suppress(OSError):
                 os.kill(pid, signal.SIGKILL)

@@ -7,6 +7,7 @@ the acknowledgement, one atomic step with nothing to keep in step with it. See `
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import stat
@@ -71,7 +72,9 @@ def locked(spool: Spool, timeout: float = 2.0) -> Iterator[bool]:
 
 @contextmanager
 def flusher_lock(spool: Spool, timeout: float = 2.0) -> Iterator[bool]:
-    """Hold the lock of the one flusher, as `locked` does. The folder must be there."""
+    """Hold the lock of the one flusher, as `locked` does. The folder must be there, or it is an `OSError`."""
+    if not spools.has_folder(spool):
+        raise NotADirectoryError(errno.ENOTDIR, "not a folder", spool.folder)
     with _owned_lock(spool, flusher_lock_path(spool), timeout) as held:
         yield held
 
@@ -115,11 +118,7 @@ def waiting(spool: Spool) -> list[Segment]:
 
 
 def _names(spool: Spool) -> list[bytes]:
-    """The names in the folder; none where a symbolic link stands in its place."""
-    try:
-        return os.listdir(spool.folder) if stat.S_ISDIR(os.lstat(spool.folder).st_mode) else []
-    except OSError:
-        return []
+    return os.listdir(spool.folder) if spools.has_folder(spool) else []
 
 
 def count(spool: Spool) -> int:
@@ -253,9 +252,8 @@ def purge(spool: Spool) -> None:
     """
     with suppress(FileNotFoundError):
         os.unlink(spool.file)
-    with suppress(FileNotFoundError):
-        if not stat.S_ISDIR(os.lstat(spool.folder).st_mode):
-            os.unlink(spool.folder)
+    if os.path.lexists(spool.folder) and not spools.has_folder(spool):
+        os.unlink(spool.folder)
     deadline = time.monotonic() + 2
     while os.path.lexists(spool.folder) and time.monotonic() < deadline:  # a tracker may be taking back a spilled event
         for name in _names(spool):

@@ -183,12 +183,20 @@ def make_folder(spool: Spool) -> None:
     try:
         posix.mkdir(spool.folder, 0o700)
     except FileExistsError:
-        if posix.lstat(spool.folder).st_mode & 0o170000 != 0o040000:
-            raise NotADirectoryError("onramp.spool.d is not a folder") from None
+        if not has_folder(spool):
+            raise NotADirectoryError(20, "not a folder", spool.folder) from None
         return
     if posix.geteuid() == 0:
         owner = posix.stat(spool.home)
         posix.chown(spool.folder, owner.st_uid, owner.st_gid, follow_symlinks=False)
+
+
+def has_folder(spool: Spool) -> bool:
+    """Tell whether the flusher's folder is there, and no link that leads elsewhere."""
+    try:
+        return posix.lstat(spool.folder).st_mode & 0o170000 == 0o040000
+    except OSError:
+        return False
 
 
 def remove_folder(spool: Spool) -> None:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from onramp_analytics import consent, events, segments
 from onramp_analytics import spool as spools
 from onramp_analytics.receiver import Answer, Receiver
-from tests.conftest import COMMAND, Checkout, wait_until
+from tests.conftest import COMMAND, Checkout, flushers_of, wait_until
 
 ON = "ANALYTICS_ENABLED=1\nANALYTICS_ID=550e8400-e29b-41d4-a716-446655440000\nANALYTICS_NOTICE_SHOWN=1\n"
 
@@ -280,16 +278,3 @@ def test_a_flusher_that_lingers_while_consent_goes_sends_nothing_and_leaves_noth
     wait_until(lambda: not flushers_of(opted_in), "the flusher has ended")
     assert opted_in.files() == {"onramp.lock"}
     assert receiver.requests == []
-
-
-def flushers_of(checkout: Checkout) -> list[str]:
-    """The command lines of the flushers of a checkout, lingering ones too."""
-    found = []
-    for entry in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            words = entry.read_bytes().split(b"\0")
-        except OSError:
-            continue
-        if checkout.root in words and b"--root" not in words:
-            found.append(json.dumps([word.decode() for word in words]))
-    return found

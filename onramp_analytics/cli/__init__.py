@@ -47,16 +47,21 @@ def counted(number: int, what: str) -> str:
     return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
+def register_all() -> None:
+    """Put every command into the group."""
+    from onramp_analytics.cli import choice, demo, sending, showing, tracking
+
+    for module in (choice, showing, sending, demo, tracking):
+        module.register(commands)
+
+
 def main() -> int:
     """Run the command line.
 
     Returns:
         0 done, 1 could not, 2 used wrongly. Errors are one line on standard error.
     """
-    from onramp_analytics.cli import choice, demo, sending, showing
-
-    for module in (choice, showing, sending, demo):
-        module.register(commands)
+    register_all()
     try:
         status = commands.main(prog_name="onramp-analytics", standalone_mode=False)
         sys.stdout.flush()
@@ -67,7 +72,7 @@ def main() -> int:
         return _fail(f"{error.format_message().rstrip('.')}: see `{command} --help`", 2)
     except click.Abort:
         return _fail("stopped", 1)
-    except BrokenPipeError:  # `show-pending | head` has seen enough
+    except (BrokenPipeError, SystemExit):  # click's way of saying it: `show-pending | head` has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     return status if isinstance(status, int) else 0

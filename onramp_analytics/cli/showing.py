@@ -180,9 +180,10 @@ def _show(found: Iterable[dict[str, Any]], *, as_json: bool, nothing: str) -> No
     if not table.row_count:
         click.echo(nothing)
         return
-    Console().print(table, markup=False, highlight=False)
-    fixed = "  ".join(f"{k}={json.dumps(v)}" for k, v in events.FIXED.items())
-    click.echo(f"With each of them: {fixed}\nWhole, as they will be sent: --json")
+    console = Console(highlight=False)
+    console.print(table, markup=False)
+    fixed = ", ".join(f"{k}={json.dumps(v)}" for k, v in events.FIXED.items())
+    console.print(f"With each of them, and with an identifier: {fixed}\nWhole, as they are sent: --json", markup=False)
 
 
 @click.command("events")
