@@ -1,0 +1,47 @@
+"""`onramp-analytics demo` tells a true story, and says so when it cannot."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+from tests.conftest import COMMAND
+
+
+def demo(environment: dict[str, str], tmp_path: Path, **more: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [COMMAND, "demo"],
+        env={**environment, "TMPDIR": str(tmp_path), **more},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+def test_the_demo_shows_the_whole_way_and_leaves_nothing_behind(environment: dict[str, str], tmp_path: Path) -> None:
+    before = sorted(tmp_path.rglob("*"))
+
+    done = demo(environment, tmp_path)
+
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    for step in ("Analytics enabled.", "ms  track service_enabled", "POST /batch/ HTTP/1.1", "Analytics disabled."):
+        assert step in done.stdout
+    last = done.stdout.splitlines()[-1]
+    assert last.startswith("It works: 5 events were tracked in ")
+    assert "in 1 request by a flusher that no command waited for." in last
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_the_demo_is_not_told_by_the_persons_own_settings(environment: dict[str, str], tmp_path: Path) -> None:
+    mine = {"ONRAMP_ANALYTICS_ENABLED": "0", "ONRAMP_ROOT": "/nowhere", "POSTHOG_HOST": "https://example.invalid"}
+
+    assert demo(environment, tmp_path, **mine).returncode == 0
+
+
+def test_the_demo_honours_do_not_track(environment: dict[str, str], tmp_path: Path) -> None:
+    done = demo(environment, tmp_path, DO_NOT_TRACK="1")
+
+    assert done.returncode == 1
+    assert done.stderr.startswith("onramp-analytics: DO_NOT_TRACK is set")
