@@ -1,0 +1,105 @@
+"""The documents say what the code does: tables, commands, variables and links are compared."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from onramp_analytics import consent, destination, events, root
+from onramp_analytics.cli import commands, register_all
+from onramp_analytics.cli.showing import catalogue
+from onramp_analytics.detach import KEPT
+from tests.conftest import COMMAND, Checkout
+
+REPOSITORY = Path(__file__).parent.parent
+DOCUMENTS = [REPOSITORY / "README.md", REPOSITORY / "CHANGELOG.md", *sorted((REPOSITORY / "docs").rglob("*.md"))]
+README = (REPOSITORY / "README.md").read_text()
+MAKEFILES = ["Makefile", "onramp_analytics/integration/analytics.mk"]
+
+
+def test_the_page_for_users_has_the_catalogue_as_the_code_has_it() -> None:
+    page = (REPOSITORY / "docs" / "analytics.md").read_text()
+
+    assert f"<!-- made by `onramp-analytics events`; a test compares -->\n{catalogue()}\n<!-- end -->" in page
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(REPOSITORY)))
+def test_every_relative_link_leads_somewhere(document: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", document.read_text()):
+        assert target.startswith("https://") or (document.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(REPOSITORY)))
+def test_every_test_that_a_document_names_exists(document: Path) -> None:
+    tests = "".join(path.read_text() for path in (REPOSITORY / "tests").rglob("test_*.py"))
+
+    for name in re.findall(r"`(test_\w+)`", document.read_text()):
+        assert f"def {name}(" in tests, name
+
+
+def test_every_command_is_in_the_readme() -> None:
+    register_all()
+
+    for name in commands.commands:
+        assert re.search(rf"^\| `{name}` \|", README, re.MULTILINE), name
+
+
+def test_every_variable_that_is_read_is_in_the_readme() -> None:
+    ours = {consent.DO_NOT_TRACK, consent.ENABLED_VARIABLE, root.VARIABLE, destination.ALLOW_HTTP.encode()}
+    ours |= {name.encode() for name in (*destination.KEY_VARIABLES, *destination.HOST_VARIABLES)}
+
+    for name in ours:
+        assert f"`{name.decode()}`" in README
+    assert ours - {root.VARIABLE} <= set(KEPT), "the flusher does not get what it reads"
+
+
+def targets() -> dict[str, str]:
+    found: dict[str, str] = {}
+    for makefile in MAKEFILES:
+        found.update(re.findall(r"^([a-z-]+):[^\n]*?## (.+)$", (REPOSITORY / makefile).read_text(), re.MULTILINE))
+    return found
+
+
+def test_every_target_is_in_make_help() -> None:
+    said = subprocess.run(["make", "-s", "help"], cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout
+
+    for target, text in targets().items():
+        assert re.search(rf"^{target} +{re.escape(text)}$", said, re.MULTILINE), target
+
+
+def test_every_make_target_in_the_documents_exists() -> None:
+    known = set(targets()) | {"enable-service"}
+    for document in DOCUMENTS:
+        for target in re.findall(r"`make (?:-s )?([a-z-]+)", document.read_text()):
+            assert target in known, f"{document}: make {target}"
+
+
+@pytest.mark.parametrize("name", ["show-id", "status", "show-pending", "show-sent", "events", "reset-id", "disable"])
+def test_the_make_targets_run_the_commands(opted_in: Checkout, name: str) -> None:
+    (opted_in.path / "Makefile").write_text(f"include {REPOSITORY}/{MAKEFILES[1]}\n")
+
+    done = subprocess.run(
+        ["make", "-s", f"analytics-{name}"],
+        env={**opted_in.env, "PATH": f"{Path(COMMAND).parent}:{os.environ['PATH']}"},
+        cwd=opted_in.path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert done.stderr == ""
+    if name not in ("reset-id", "disable"):
+        assert done.stdout == opted_in.run(name).stdout
+
+
+def test_the_example_is_an_event_that_may_leave() -> None:
+
+    page = (REPOSITORY / "docs" / "analytics.md").read_text()
+    (example,) = re.findall(r"```json\n(.+?)```", page, re.DOTALL)
+
+    assert events.admit(json.loads(example), b"\nservice plex\n") == json.loads(example)
