@@ -226,7 +226,7 @@ def run(spool: Spool, root: bytes, seconds: float, progress: Callable[[int], Non
     except Misconfigured as error:
         outcome = Outcome(MISCONFIGURED, str(error))
     except (CouldNot, OSError) as error:
-        outcome = Outcome(UNREACHED, f"this machine: {error}")
+        outcome = Outcome(UNREACHED, f"this machine: {getattr(error, 'strerror', None) or error}")
     failed = outcome.kind in BACK_OFF
     state = State(
         at=now,

@@ -26,6 +26,7 @@ from onramp_analytics.errors import CouldNot
 from onramp_analytics.spool import Spool
 
 LONGEST_LINE = 1 << 16  # bytes; ours are below 1 KiB, and a longer one is skipped without being read into memory
+POLL = 0.01  # seconds between two tries for a lock
 ABANDONED = 60  # seconds after which a half-spilled event has no tracker any more
 _READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
@@ -72,16 +73,24 @@ def locked(spool: Spool, timeout: float = 2.0) -> Iterator[bool]:
 
 @contextmanager
 def flusher_lock(spool: Spool, timeout: float = 2.0) -> Iterator[bool]:
-    """Hold the lock of the one flusher, as `locked` does. The folder must be there, or it is an `OSError`."""
-    if not spools.has_folder(spool):
-        raise NotADirectoryError(errno.ENOTDIR, "not a folder", spool.folder)
-    with _owned_lock(spool, flusher_lock_path(spool), timeout) as held:
-        yield held
+    """Hold the lock of the one flusher, as `locked` does. The folder must be there, or it is an `OSError`.
+
+    Looked at before each try: filelock 4.1 makes a folder that is missing, and `disable` may just have removed it.
+    """
+    deadline = time.monotonic() + timeout
+    while True:
+        if not spools.has_folder(spool):
+            raise NotADirectoryError(errno.ENOTDIR, "not a folder", spool.folder)
+        with _owned_lock(spool, flusher_lock_path(spool), timeout=0) as held:
+            if held or time.monotonic() >= deadline:
+                yield held
+                return
+        time.sleep(POLL)
 
 
 @contextmanager
 def _owned_lock(spool: Spool, path: bytes, timeout: float) -> Iterator[bool]:
-    lock = FileLock(os.fsdecode(path), timeout=timeout, mode=0o600, poll_interval=0.01)
+    lock = FileLock(os.fsdecode(path), timeout=timeout, mode=0o600, poll_interval=POLL)
     try:
         lock.acquire()
     except Timeout:

@@ -55,9 +55,9 @@ def _send(spool: Spool, root: bytes, until: float) -> State:
         with segments.flusher_lock(spool, max(until - time.monotonic(), 0.0)) as held:
             if not held:
                 raise CouldNot("another flusher is still sending: try again in a moment")
-            with Progress(
-                TextColumn("sending"), BarColumn(), MofNCompleteColumn(), console=Console(stderr=True), transient=True
-            ) as bar:
+            console = Console(stderr=True)
+            columns = TextColumn("sending"), BarColumn(), MofNCompleteColumn()
+            with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
                 task = bar.add_task("sending", total=segments.count(spool))
                 return sender.run(spool, root, until - time.monotonic(), lambda done: bar.advance(task, done))
     except OSError as error:
