@@ -29,7 +29,8 @@ def start_flusher(spool: Spool, root: bytes, environ: "Mapping[bytes, bytes]") -
     Raises:
         OSError: it could not be started. The events stay where they are.
     """
-    _collect()
+    if _started:
+        _collect()
     if not sys.executable or not spools.flusher_is_due(spool, time.time()):
         return
     kept = {name: environ[name] for name in KEPT if name in environ}

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 #: The names that OnRamp publishes, a file in the root: one `service NAME`, `override NAME` or `command NAME` a line.
 CATALOGUE = b"make.d/analytics.names"
-CATALOGUE_LIMIT = 1 << 20  # bytes; OnRamp's own 500 names take 12 KiB
+CATALOGUE_LIMIT = 1 << 16  # bytes; OnRamp's own 500 names take 12 KiB
 
 SAFE = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-"
 LONGEST_NAME = 100  # characters; the longest name in OnRamp has 32
@@ -197,43 +197,43 @@ def build(event: str, values: "Mapping[str, Value]", distinct_id: str, now_ns: i
         now_ns: the time of the event, in nanoseconds since 1970.
         random: 16 random bytes, for the event's own uuid.
     """
-    properties = ",".join([f'"{k}":{_json(v)}' for k, v in values.items()] + _FIXED_JSON)
     return (
         f'{{"event":"{event}","uuid":"{uuid4(random)}","distinct_id":"{distinct_id}",'
-        f'"timestamp":"{timestamp(now_ns)}","properties":{{{properties}}}}}\n'
+        f'"timestamp":"{timestamp(now_ns)}","properties":{{{_json(values)},{_FIXED_JSON}}}}}\n'
     ).encode("ascii")
 
 
-def _json(value: "Value") -> str:
-    if value is True:
-        return "true"
-    if value is False:
-        return "false"
-    return str(value) if isinstance(value, int) else f'"{value}"'
+def _json(values: "Mapping[str, Value]") -> str:
+    """The members of a JSON object. A boolean or a number is its `str` but for the capital."""
+    return ",".join(
+        f'"{key}":"{value}"' if type(value) is str else f'"{key}":{str(value).lower()}' for key, value in values.items()
+    )
 
 
-_FIXED_JSON = [f'"{k}":{_json(v)}' for k, v in FIXED.items()]
+_FIXED_JSON = _json(FIXED)
 
 
 def uuid4(random: bytes) -> str:
-    """Return 16 random bytes as the text of a version 4 UUID (RFC 9562)."""
-    h = (random[:6] + bytes((random[6] & 0x0F | 0x40, random[7], random[8] & 0x3F | 0x80)) + random[9:]).hex()
-    return f"{h[:8]}-{h[8:12]}-{h[12:16]}-{h[16:20]}-{h[20:]}"
+    """Return 16 random bytes as the text of a version 4 UUID (RFC 9562: a 4, and two bits of the variant)."""
+    h = random.hex()
+    return f"{h[:8]}-{h[8:12]}-4{h[13:16]}-{'89ab'[random[8] & 3]}{h[17:20]}-{h[20:]}"
 
 
 def timestamp(now_ns: int) -> str:
     """Return a time in nanoseconds since 1970 as `2026-01-03T12:00:00.123456Z`."""
     seconds, rest = divmod(now_ns, 1_000_000_000)
-    t = time.gmtime(seconds)
-    return f"{t[0]:04}-{t[1]:02}-{t[2]:02}T{t[3]:02}:{t[4]:02}:{t[5]:02}.{rest // 1000:06}Z"
+    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(seconds))}.{rest // 1000:06}Z"
 
 
 def is_uuid(text: object) -> bool:
     """Tell whether a value is the lower-case text of a UUID."""
-    if not isinstance(text, str) or len(text) != 36 or not text.isascii():
-        return False
-    parts = text.split("-")
-    return [len(p) for p in parts] == [8, 4, 4, 4, 12] and not "".join(parts).strip("0123456789abcdef")
+    return (
+        isinstance(text, str)
+        and len(text) == 36
+        and not text.strip("0123456789abcdef-")
+        and text[8] == text[13] == text[18] == text[23] == "-"
+        and text.count("-") == 4
+    )
 
 
 def is_timestamp(text: object) -> bool:

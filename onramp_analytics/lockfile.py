@@ -43,7 +43,7 @@ def parse(content: "bytes | None") -> dict[bytes, bytes]:
     found = {}
     for line in content.split(b"\n"):
         key, equals, value = line.partition(b"=")
-        if equals and key in KEYS:
+        if key in KEYS and equals:
             found[key] = value
     return found
 

@@ -22,12 +22,14 @@ def find(named: "bytes | None", environ: "Mapping[bytes, bytes]") -> "bytes | No
         up, that holds an `onramp.lock`, or both a `Makefile` and `services-available/`.
     """
     named = named or environ.get(VARIABLE)
-    if named:
-        return named if named.startswith(b"/") else posix.getcwdb() + b"/" + named
+    if named and named.startswith(b"/"):
+        return named
     try:
         folder = posix.getcwdb()
     except OSError:  # the working directory was deleted
         return None
+    if named:
+        return folder + b"/" + named
     while not is_checkout(folder):
         if folder in (b"/", b""):
             return None

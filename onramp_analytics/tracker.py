@@ -12,7 +12,7 @@ from onramp_analytics.spool import Spool
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     Said = tuple[str, Mapping[str, object]]
 
@@ -38,42 +38,44 @@ def record(named_root: "bytes | None", environ: "Mapping[bytes, bytes]", said: "
         True when they are stored; False when analytics are off or the machine is in the way.
 
     Raises:
-        ValueError: a programmer's error, found before consent is asked.
+        ValueError: a programmer's error, whether analytics are on or off.
     """
-    for event, given in said:
-        events.clean(event, given, b"")
-    try:
-        folder = root.find(named_root, environ)
-        if folder is None:
-            return False
-        now = consent.ask(environ, folder)
-        distinct_id = now.on and (now.id or _adopt_id(environ, folder))
-        if not distinct_id:
-            return False
-        published = events.published(folder)
-        lines = b"".join(
-            events.build(event, events.clean(event, given, published), distinct_id, time.time_ns(), posix.urandom(16))
-            for event, given in said
-        )
-        return _store(environ, folder, lines, may_send=now.notice_shown)
-    except OSError:
+    folder = root.find(named_root, environ)
+    content = lockfile.read(folder) if folder else None
+    now = consent.decide(environ, content)
+    published = events.published(folder) if folder and now.on else b""
+    cleaned = [(event, events.clean(event, given, published)) for event, given in said]
+    if not folder or not now.on:
         return False
 
+    def still_on() -> bool:
+        return lockfile.read(folder) == content or consent.ask(environ, folder).on
 
-def _store(environ: "Mapping[bytes, bytes]", folder: bytes, lines: bytes, *, may_send: bool) -> bool:
+    try:
+        distinct_id = now.id or _adopt_id(environ, folder)
+        lines = b"".join(
+            events.build(event, values, distinct_id, time.time_ns(), posix.urandom(16)) for event, values in cleaned
+        )
+        target, outcome = _append(folder, lines, still_on) if distinct_id else (None, "no identifier")
+        if target and now.notice_shown and outcome != "off":
+            detach.start_flusher(target, folder, environ)
+    except OSError:
+        return False
+    return outcome == "stored"
+
+
+def _append(folder: bytes, lines: bytes, still_on: "Callable[[], bool]") -> "tuple[Spool, str]":
+    """Append to the checkout's spool or, where this user may not write in the checkout, to the user's own."""
     target = Spool(folder)
     try:
-        outcome = spool.append(target, lines, lambda: consent.ask(environ, folder).on)
+        return target, spool.append(target, lines, still_on)
     except OSError as error:
         if error.errno not in NO_PERMISSION:
             raise
-        from onramp_analytics import userspool  # rare, so it may cost something
+    from onramp_analytics import userspool  # rare, so it may cost something
 
-        target = Spool(userspool.make_home(folder))
-        outcome = spool.append(target, lines, lambda: consent.ask(environ, folder).on)
-    if may_send and outcome != "off":
-        detach.start_flusher(target, folder, environ)
-    return outcome == "stored"
+    target = Spool(userspool.make_home(folder))
+    return target, spool.append(target, lines, still_on)
 
 
 def _adopt_id(environ: "Mapping[bytes, bytes]", folder: bytes) -> str:
