@@ -15,9 +15,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from onramp_analytics.receiver import Receiver
 from onramp_analytics.spool import Spool
+
+#: No time limit for an example, since machines are slow at times; in CI the same examples every time.
+settings.register_profile("onramp", deadline=None, derandomize="CI" in os.environ)
+settings.load_profile("onramp")
 
 COMMAND = str(Path(sys.executable).with_name("onramp-analytics"))
 KEY = "phc_test0123456789abcdef"

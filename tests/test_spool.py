@@ -320,7 +320,7 @@ def test_a_file_cut_at_any_byte_loses_no_event_before_the_cut(tmp_path: Path) ->
         assert whole == [uuid_of(1), uuid_of(2)][:expected]
 
 
-@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     garbage=st.binary(max_size=200) | st.sampled_from([b"\0" * 5000, b"[" * 50_000, b"x" * 200_000, b'{"a":1}', b"NaN"])
 )
