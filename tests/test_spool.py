@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 
 from onramp_analytics import events, segments
 from onramp_analytics import spool as spools
+from onramp_analytics.errors import CouldNot
 from onramp_analytics.segments import Segment
 from onramp_analytics.spool import Spool
 
@@ -266,6 +267,19 @@ def test_a_claim_takes_the_spool_and_trackers_start_a_new_one(spool: Spool) -> N
     assert Path(os.fsdecode(segment.path)).read_bytes() == line(1)
     assert Path(os.fsdecode(spool.file)).read_bytes() == line(2)
     assert uuids(spool) == [uuid_of(1), uuid_of(2)]
+
+
+def test_nothing_is_claimed_while_somebody_else_holds_the_lock(spool: Spool) -> None:
+    spools.append(spool, line(1), yes)
+    spools.make_folder(spool)
+    held = spools.take_lock(spool)
+
+    with pytest.raises(CouldNot, match="locked by a process that does not move"):
+        segments.claim(spool)
+
+    os.close(held)
+    assert segments.waiting(spool) == []
+    assert uuids(spool) == [uuid_of(1)]
 
 
 def test_what_is_acknowledged_is_done_and_the_rest_is_not(spool: Spool) -> None:
