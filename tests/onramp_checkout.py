@@ -1,0 +1,209 @@
+"""A small OnRamp: a git repository with an upstream, whose make files behave as OnRamp's do."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+COMMAND = Path(sys.executable).with_name("onramp-analytics")
+SECRET = "hunter2-in-the-env-file"
+PRIVATE = "my-private-wiki"
+KEY = "phc_test0123456789abcdef"
+
+MAKEFILE = """\
+ifneq (,$(wildcard services-enabled/.env))
+include services-enabled/.env
+export
+endif
+export NAME := $(strip $(word 2,$(MAKECMDGOALS)))
+LOUD := $(shell echo '$(NAME)' | tr a-z A-Z)
+REST := $(wordlist 2,$(words $(MAKECMDGOALS)),$(MAKECMDGOALS))
+$(eval $(REST):;@:)
+
+start: build ## Start everything
+\tdocker compose up -d
+
+build: etc/made.conf
+
+include $(wildcard make.d/*.mk)
+"""
+
+SERVICES = """\
+.PHONY: enable-service build
+enable-service: services-enabled/$(NAME).yml ## Enable a service
+services-enabled/$(NAME).yml:
+ifneq (,$(wildcard services-available/$(NAME).yml))
+\t@echo "Enabling $(NAME)..."
+\t@ln -s ../services-available/$(NAME).yml services-enabled/$(NAME).yml || true
+else
+\t@echo "No such service: $(NAME)"
+endif
+
+start-service: enable-service build
+\tdocker compose up -d $(NAME)
+
+remove-service: disable-service
+disable-service: ## Disable a service
+\trm services-enabled/$(NAME).yml
+\trm overrides-enabled/$(NAME)-*.yml 2>/dev/null || true
+
+enable-override:
+\t@ln -s ../overrides-available/$(NAME).yml overrides-enabled/$(NAME).yml || true
+
+nuke-service:
+\t@printf 'Really remove $(NAME)? '; read -r answer; [ "$$answer" = yes ]
+\trm services-enabled/$(NAME).yml
+
+etc/%.conf:
+\tmkdir -p etc
+\ttouch $@
+"""
+
+TOOLS = """\
+first := one
+fail: ## Fail
+\t@echo before; echo trouble >&2; exit 3
+fail-later: fail
+\t@echo never
+slow:
+\t@sleep 0.3
+logs:
+\t@echo following; trap 'exit 130' INT; while :; do sleep 0.05; done
+secret:
+\t@echo $$TOKEN
+env:
+\t@env | grep -v '^_=' | sort
+recurse:
+\t$(MAKE) enable-service $(NAME)
+count := $(if $(filter count,$(MAKECMDGOALS)),$(shell make -s list))
+count:
+\t@echo $(count)
+list:
+\t@ls services-enabled
+twice: one two
+one two:
+\t@echo $@
+tell: ## Say more
+\t@echo telling
+\t$(call onramp-track,service_enabled,service_name=plex has_scaffold=false)
+\t@echo told
+"""
+
+
+@dataclass
+class OnRamp:
+    """The checkout, and make in it."""
+
+    path: Path
+    env: dict[str, str]
+    git_env: dict[str, str] = field(default_factory=dict)
+
+    def make(self, *words: str, env: dict[str, str] | None = None, **more: Any) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            ["make", *words],
+            cwd=more.pop("cwd", self.path),
+            env={**self.env, **(env or {})},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=30,
+            **{"stdin": subprocess.DEVNULL, **more},
+        )
+
+    def command(self, *words: str, check: bool = True, env: dict[str, str] | None = None) -> str:
+        """Run `onramp-analytics WORDS` in the checkout, and return what it printed on either stream."""
+        done = subprocess.run(
+            [COMMAND, *words],
+            cwd=self.path,
+            env={**self.env, **(env or {})},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+        assert not check or done.returncode == 0, done.stdout
+        return f"{done.returncode}: {done.stdout}" if not check else done.stdout
+
+    def install(self, *words: str, check: bool = True) -> str:
+        return self.command("install", str(self.path), *words, check=check)
+
+    def opt_in(self) -> None:
+        """What `enable` leaves behind; and say that a flusher is alive, so that a test has the spool to itself."""
+        self.command("enable")
+        folder = self.path / "onramp.spool.d"
+        folder.mkdir(exist_ok=True)
+        (folder / "not-before").touch()
+        ahead = (folder / "not-before").stat().st_mtime + 3600
+        os.utime(folder / "not-before", (ahead, ahead))
+
+    def events(self) -> list[tuple[str, dict[str, Any]]]:
+        """Everything in the spool: (event, its own properties)."""
+        spool = self.path / "onramp.spool"
+        lines = spool.read_text().splitlines() if spool.exists() else []
+        return [(e["event"], {k: v for k, v in e["properties"].items() if k[0] != "$"}) for e in map(json.loads, lines)]
+
+    def git(self, *words: str) -> str:
+        return git(self.path, *words)
+
+    def status(self) -> str:
+        return self.git("status", "--porcelain", "--ignored")
+
+    def tree(self) -> dict[str, str]:
+        """Every path but ours and git's, with what it holds."""
+        ours = ("onramp.", "GNUmakefile", "make.d/analytics", ".git/", ".gitignore")
+        found = {}
+        for path in sorted(self.path.rglob("*")):
+            name = str(path.relative_to(self.path))
+            if not name.startswith(ours) and name != ".git":
+                found[name] = os.readlink(path) if path.is_symlink() else path.read_text() if path.is_file() else "/"
+        return found
+
+
+def git(path: Path, *words: str) -> str:
+    quiet = ["-c", "user.name=t", "-c", "user.email=t@example.com", "-c", "init.defaultBranch=main"]
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    done = subprocess.run(["git", *quiet, *words], cwd=path, env=clean, capture_output=True, text=True, check=True)
+    return done.stdout
+
+
+def build(folder: Path, env: dict[str, str]) -> OnRamp:
+    """Make the upstream, and a clone of it with a private service."""
+    origin, path = folder / "origin", folder / "onramp"
+    origin.mkdir(parents=True)
+    for name, content in {
+        "Makefile": MAKEFILE,
+        "make.d/services.mk": SERVICES,
+        "make.d/tools.mk": TOOLS,
+        ".gitignore": "services-enabled/*\noverrides-enabled/*\n!.keep\netc/\n",
+        "services-enabled/.keep": "",
+        "overrides-enabled/.keep": "",
+        "services-available/plex.yml": "plex\n",
+        "services-available/jellyfin.yml": "jellyfin\n",
+        "services-available/games/valheim.yml": "valheim\n",
+        "overrides-available/plex-nfs.yml": "nfs\n",
+        "services-scaffold/plex/env.template": "x\n",
+    }.items():
+        (origin / name).parent.mkdir(parents=True, exist_ok=True)
+        (origin / name).write_text(content)
+    git(origin, "init", "-q")
+    git(origin, "add", "-A")
+    git(origin, "commit", "-qm", "all")
+    git(folder, "clone", "-q", "origin", "onramp")
+    (path / f"services-available/{PRIVATE}.yml").write_text("private\n")
+    (path / "services-enabled/.env").write_text(f"TOKEN={SECRET}\n")
+    return OnRamp(path, env)
+
+
+def stub_docker(folder: Path) -> Path:
+    """Make a folder for the PATH whose `docker` prints its words."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "docker").write_text('#!/bin/sh\necho "docker $*"\n')
+    (folder / "docker").chmod(0o755)
+    return folder
