@@ -18,10 +18,10 @@ def main() -> int:
 
         return tracker.main(root, rest[1:])
     if rest[:1] == ["from-make"]:
-        from onramp_analytics import frommake, program
+        from onramp_analytics import happened, program
 
         program.remember(b".")
-        return frommake.main(rest[1:])
+        return happened.main(rest[1:])
     from onramp_analytics.cli import main as cli
 
     return cli()
