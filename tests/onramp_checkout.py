@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import pty
+import select
 import subprocess
 import sys
-from dataclasses import dataclass, field
+import termios
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +91,11 @@ count:
 list:
 \t@ls services-enabled
 twice: one two
+meet: left right
+left right:
+\t@touch $@.here; n=0; until [ -e left.here ] && [ -e right.here ] || [ $$n = 100 ]; do n=$$((n+1)); sleep 0.02; done; \
+\t[ $$n != 100 ]
+two: one
 one two:
 \t@echo $@
 tell: ## Say more
@@ -101,11 +111,20 @@ class OnRamp:
 
     path: Path
     env: dict[str, str]
-    git_env: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def lock(self) -> Path:
+        return self.path / "onramp.lock"
 
     def make(self, *words: str, env: dict[str, str] | None = None, **more: Any) -> subprocess.CompletedProcess[str]:
+        return self.make_with([], words, env, **more)
+
+    def make_with(
+        self, before: list[str], words: Iterable[str], env: dict[str, str] | None = None, **more: Any
+    ) -> subprocess.CompletedProcess[str]:
+        """Run make below another program."""
         return subprocess.run(
-            ["make", *words],
+            [*before, "make", *words],
             cwd=more.pop("cwd", self.path),
             env={**self.env, **(env or {})},
             capture_output=True,
@@ -143,6 +162,11 @@ class OnRamp:
         ahead = (folder / "not-before").stat().st_mtime + 3600
         os.utime(folder / "not-before", (ahead, ahead))
 
+    def wait_for(self, count: int) -> list[tuple[str, dict[str, Any]]]:
+        """Wait for that many events, and return all there are."""
+        wait_until(lambda: len(self.events()) >= count, f"{count} events in the spool")
+        return self.events()
+
     def events(self) -> list[tuple[str, dict[str, Any]]]:
         """Everything in the spool: (event, its own properties)."""
         spool = self.path / "onramp.spool"
@@ -173,7 +197,7 @@ def git(path: Path, *words: str) -> str:
     return done.stdout
 
 
-def build(folder: Path, env: dict[str, str]) -> OnRamp:
+def build(folder: Path, env: Mapping[str, str]) -> OnRamp:
     """Make the upstream, and a clone of it with a private service."""
     origin, path = folder / "origin", folder / "onramp"
     origin.mkdir(parents=True)
@@ -198,7 +222,14 @@ def build(folder: Path, env: dict[str, str]) -> OnRamp:
     git(folder, "clone", "-q", "origin", "onramp")
     (path / f"services-available/{PRIVATE}.yml").write_text("private\n")
     (path / "services-enabled/.env").write_text(f"TOKEN={SECRET}\n")
-    return OnRamp(path, env)
+    stub = stub_docker(folder / "bin")
+    home = folder / "home"
+    home.mkdir()
+    return OnRamp(path, {"PATH": f"{stub}:{COMMAND.parent}:{env['PATH']}", "HOME": str(home), **_coverage(env)})
+
+
+def _coverage(env: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in env.items() if name.startswith(("COVERAGE_", "COV_"))}
 
 
 def stub_docker(folder: Path) -> Path:
@@ -207,3 +238,56 @@ def stub_docker(folder: Path) -> Path:
     (folder / "docker").write_text('#!/bin/sh\necho "docker $*"\n')
     (folder / "docker").chmod(0o755)
     return folder
+
+
+def wait_until(condition: Callable[[], object], what: str, seconds: float = 15.0) -> None:
+    """Wait for a condition, and fail with its description when it does not come true in time."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"still not so after {seconds} s: {what}"
+        time.sleep(0.01)
+
+
+class Terminal:
+    """A command on a terminal of its own."""
+
+    def __init__(self, onramp: OnRamp, *words: str, env: dict[str, str] | None = None) -> None:
+        self._fd, theirs = pty.openpty()
+        attributes = termios.tcgetattr(theirs)
+        attributes[1] &= ~termios.OPOST  # \n as it was written
+        termios.tcsetattr(theirs, termios.TCSANOW, attributes)
+        self.process = subprocess.Popen(
+            ["setsid", "-c", *words],
+            cwd=onramp.path,
+            env={**onramp.env, **(env or {})},
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+        )
+        os.close(theirs)
+        self.output = ""
+
+    def wait_for(self, text: str) -> None:
+        wait_until(lambda: text in self._read(), f"{text!r} on the terminal")
+
+    def type(self, text: str) -> None:
+        os.write(self._fd, text.encode())
+
+    def end(self) -> int:
+        """Wait for the end, and return the exit status as a shell has it."""
+        wait_until(lambda: (self._read(), self.process.poll() is not None)[1], f"the end of {self.process.args!r}")
+        self._read()
+        os.close(self._fd)
+        status = self.process.returncode
+        return status if status >= 0 else 128 - status
+
+    def _read(self) -> str:
+        while select.select([self._fd], [], [], 0)[0]:
+            try:
+                read = os.read(self._fd, 65536)
+            except OSError:  # nobody has the terminal open any more
+                break
+            if not read:
+                break
+            self.output += read.decode()
+        return self.output

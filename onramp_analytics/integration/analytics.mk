@@ -17,9 +17,9 @@ onramp-analytics-settings = \
   $(if $(onramp-analytics-host),$(if $(strip $(ONRAMP_ANALYTICS_HOST)$(POSTHOG_HOST)),,$\
     ONRAMP_ANALYTICS_HOST='$(onramp-analytics-host)'))
 
-# Starts the tracker in the background. It holds no stream and no descriptor of make's (a job server has two), it never
-# prints, and where it is missing nothing happens. onramp.program names the interpreter and the file that it runs.
-onramp-analytics-start = { python= entry=; { read -r python; read -r entry; } <onramp.program; \
+# Starts the tracker in the background: the interpreter and the file that onramp.program names. It holds no stream and no
+# descriptor of make's (a job server has two), outlives the terminal, never prints, and where it is missing nothing happens.
+onramp-analytics-start = trap '' HUP; { python= entry=; { read -r python; read -r entry; } <onramp.program; \
   $(addprefix export ,$(onramp-analytics-settings:%=%;)) \
   if [ -x "$$python" ] && [ -r "$$entry" ]; then exec "$$python" -IS "$$entry" $1; fi; \
   exec onramp-analytics from-make $1; } </dev/null >/dev/null 2>&1 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&- &
