@@ -177,7 +177,7 @@ def _with_block(content: str | None) -> str:
     else:
         head, tail = content or "", ""
         note = _NEW_FILE if content is None else "" if not head or head.endswith("\n") else _NO_LINE_END
-    gap = "\n" if note == _NO_LINE_END else ""
+    gap = "\n" if note == _NO_LINE_END and not head.endswith("\n") else ""
     return f"{head}{gap}{_BEGIN}{note}\n" + "".join(f"/{name}\n" for name in IGNORED) + _END + tail
 
 
@@ -195,7 +195,8 @@ def _split_block(content: str) -> tuple[str, str, str]:
     _, end, tail = rest.partition(_END)
     if not end:
         raise CouldNot(f"the block in .gitignore that begins with `{_BEGIN}` has no end: mend it, then run this again")
-    return (head.removesuffix("\n") if note == _NO_LINE_END else head), note, tail
+    added = note == _NO_LINE_END and not tail  # the line break is ours, unless somebody went on below the block
+    return (head.removesuffix("\n") if added else head), note, tail
 
 
 def _read(path: Path) -> str | None:

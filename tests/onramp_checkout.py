@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import pty
 import select
+import shutil
 import subprocess
 import sys
+import tempfile
 import termios
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
+
+from onramp_analytics import install, program
 
 COMMAND = Path(sys.executable).with_name("onramp-analytics")
 SECRET = "hunter2-in-the-env-file"
@@ -78,7 +84,7 @@ fail-later: fail
 slow:
 \t@sleep 0.3
 logs:
-\t@echo following; trap 'exit 130' INT; while :; do sleep 0.05; done
+\t@trap 'sleep 0.1; exit 130' INT; echo following; while :; do sleep 0.05; done
 secret:
 \t@echo $$TOKEN
 env:
@@ -154,8 +160,11 @@ class OnRamp:
         return self.command("install", str(self.path), *words, check=check)
 
     def opt_in(self) -> None:
-        """What `enable` leaves behind; and say that a flusher is alive, so that a test has the spool to itself."""
-        self.command("enable")
+        """Write what `enable` writes, and say that a flusher is alive, so that a test has the spool to itself."""
+        self.lock.write_text(
+            "ANALYTICS_ENABLED=1\nANALYTICS_ID=550e8400-e29b-41d4-a716-446655440000\nANALYTICS_NOTICE_SHOWN=1\n"
+        )
+        program.remember(os.fsencode(self.path))
         folder = self.path / "onramp.spool.d"
         folder.mkdir(exist_ok=True)
         (folder / "not-before").touch()
@@ -197,23 +206,24 @@ def git(path: Path, *words: str) -> str:
     return done.stdout
 
 
-def build(folder: Path, env: Mapping[str, str]) -> OnRamp:
-    """Make the upstream, and a clone of it with a private service."""
+def build(folder: Path, env: Mapping[str, str], *, installed: bool = False) -> OnRamp:
+    """Make a clone of OnRamp with a private service and a home for its owner, in a folder."""
+    path, home, stubs = folder / "onramp", folder / "home", folder / "bin"
+    shutil.copytree(_template(installed=installed), path, symlinks=True)
+    home.mkdir()
+    stubs.mkdir()
+    (stubs / "docker").write_text('#!/bin/sh\necho "docker $*"\n')
+    (stubs / "docker").chmod(0o755)
+    return OnRamp(path, {"PATH": f"{stubs}:{COMMAND.parent}:{env['PATH']}", "HOME": str(home), **_coverage(env)})
+
+
+@cache
+def _template(*, installed: bool) -> Path:
+    """Make it once: git takes longer than the tests."""
+    folder = Path(tempfile.mkdtemp(prefix="onramp-template-"))
+    atexit.register(shutil.rmtree, folder)
     origin, path = folder / "origin", folder / "onramp"
-    origin.mkdir(parents=True)
-    for name, content in {
-        "Makefile": MAKEFILE,
-        "make.d/services.mk": SERVICES,
-        "make.d/tools.mk": TOOLS,
-        ".gitignore": "services-enabled/*\noverrides-enabled/*\n!.keep\netc/\n",
-        "services-enabled/.keep": "",
-        "overrides-enabled/.keep": "",
-        "services-available/plex.yml": "plex\n",
-        "services-available/jellyfin.yml": "jellyfin\n",
-        "services-available/games/valheim.yml": "valheim\n",
-        "overrides-available/plex-nfs.yml": "nfs\n",
-        "services-scaffold/plex/env.template": "x\n",
-    }.items():
+    for name, content in FILES.items():
         (origin / name).parent.mkdir(parents=True, exist_ok=True)
         (origin / name).write_text(content)
     git(origin, "init", "-q")
@@ -222,22 +232,28 @@ def build(folder: Path, env: Mapping[str, str]) -> OnRamp:
     git(folder, "clone", "-q", "origin", "onramp")
     (path / f"services-available/{PRIVATE}.yml").write_text("private\n")
     (path / "services-enabled/.env").write_text(f"TOKEN={SECRET}\n")
-    stub = stub_docker(folder / "bin")
-    home = folder / "home"
-    home.mkdir()
-    return OnRamp(path, {"PATH": f"{stub}:{COMMAND.parent}:{env['PATH']}", "HOME": str(home), **_coverage(env)})
+    if installed:
+        install.install(path, None, None)
+    return path
+
+
+FILES = {
+    "Makefile": MAKEFILE,
+    "make.d/services.mk": SERVICES,
+    "make.d/tools.mk": TOOLS,
+    ".gitignore": "services-enabled/*\noverrides-enabled/*\n!.keep\netc/\n",
+    "services-enabled/.keep": "",
+    "overrides-enabled/.keep": "",
+    "services-available/plex.yml": "plex\n",
+    "services-available/jellyfin.yml": "jellyfin\n",
+    "services-available/games/valheim.yml": "valheim\n",
+    "overrides-available/plex-nfs.yml": "nfs\n",
+    "services-scaffold/plex/env.template": "x\n",
+}
 
 
 def _coverage(env: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in env.items() if name.startswith(("COVERAGE_", "COV_"))}
-
-
-def stub_docker(folder: Path) -> Path:
-    """Make a folder for the PATH whose `docker` prints its words."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "docker").write_text('#!/bin/sh\necho "docker $*"\n')
-    (folder / "docker").chmod(0o755)
-    return folder
 
 
 def wait_until(condition: Callable[[], object], what: str, seconds: float = 15.0) -> None:

@@ -22,9 +22,7 @@ EXTRA_LINE = "make: *** [GNUmakefile:"
 @pytest.fixture
 def onramp(tmp_path: Path) -> OnRamp:
     """An OnRamp with the drop-in, and analytics off."""
-    made = build(tmp_path, os.environ)
-    made.install()
-    return made
+    return build(tmp_path, os.environ, installed=True)
 
 
 @pytest.fixture
@@ -37,9 +35,7 @@ def on(onramp: OnRamp) -> OnRamp:
 @pytest.fixture
 def three(tmp_path: Path) -> list[OnRamp]:
     """Three alike: without the drop-in, with it and off, with it and on. All at paths of the same length."""
-    made = [build(tmp_path / name, os.environ) for name in ("bare", "off_", "on__")]
-    for each in made[1:]:
-        each.install()
+    made = [build(tmp_path / name, os.environ, installed=name != "bare") for name in ("bare", "off_", "on__")]
     made[2].opt_in()
     return made
 
@@ -180,15 +176,15 @@ def program_is(onramp: OnRamp, script: str) -> None:
     (onramp.path / "onramp.program").write_text(f"{stub}\n{stub}\n")
 
 
-LOCKS = {
+LOCKS: dict[str, bytes | None] = {
     "none": None,
-    "on": "ANALYTICS_ENABLED=1\n",
-    "off": "ANALYTICS_ENABLED=0\n",
-    "last counts": "ANALYTICS_ENABLED=1\nANALYTICS_ENABLED=0\n",
-    "last counts, on": "ANALYTICS_ENABLED=0\nother=1\nANALYTICS_ENABLED=1",
-    "comment": "# ANALYTICS_ENABLED=1\n#ANALYTICS_ENABLED=1\nX ANALYTICS_ENABLED=1\nX\tANALYTICS_ENABLED=1\n",
-    "space": " ANALYTICS_ENABLED=1\nANALYTICS_ENABLED=1 \n",
-    "make syntax": "$(shell touch executed)\n$(error no)\nANALYTICS_ENABLED=$(shell touch executed)1\nendif\n",
+    "on": b"ANALYTICS_ENABLED=1\n",
+    "off": b"ANALYTICS_ENABLED=0\n",
+    "last counts": b"ANALYTICS_ENABLED=1\nANALYTICS_ENABLED=0\n",
+    "last counts, on": b"ANALYTICS_ENABLED=0\nother=1\nANALYTICS_ENABLED=1",
+    "comment": b"# ANALYTICS_ENABLED=1\n#ANALYTICS_ENABLED=1\nX ANALYTICS_ENABLED=1\nX\tANALYTICS_ENABLED=1\n",
+    "space": b" ANALYTICS_ENABLED=1\nANALYTICS_ENABLED=1 \n",
+    "make syntax": b"$(shell touch executed)\n$(error no)\nANALYTICS_ENABLED=$(shell touch executed)1\nendif\n",
 }
 ENVIRONMENTS: list[dict[str, str]] = [
     {},
@@ -211,13 +207,13 @@ def test_make_reads_consent_as_the_contract_says(onramp: OnRamp, lock: str) -> N
     program_is(onramp, f'echo "$4" >>{ran}')
     content = LOCKS[lock]
     if content is not None:
-        onramp.lock.write_text(content)
+        onramp.lock.write_bytes(content)
     expected = []
 
     for number, env in enumerate([*ENVIRONMENTS, {"ONRAMP_ANALYTICS_ENABLED": "1"}]):
         done = onramp.make(f"goal{number}", env=env)
         assert "No rule to make target" in done.stderr
-        decided = consent.decide({k.encode(): v.encode() for k, v in env.items()}, None if content is None else content.encode())
+        decided = consent.decide({k.encode(): v.encode() for k, v in env.items()}, content)
         expected += [f"goal{number}"] if decided.on else []
 
     wait_until(lambda: ran.exists() and expected[-1] in ran.read_text().split(), "the last stub ran")
@@ -243,15 +239,15 @@ def test_a_lock_file_of_a_wrong_kind_is_off_and_breaks_nothing(onramp: OnRamp, k
 
 
 def test_the_story_of_a_service_is_recorded_as_it_happened(on: OnRamp) -> None:
-    expected: list[tuple[str, dict[str, Any]]] = []
+    before = 0
     for words, events in STORY:
         on.make(*words)
-        expected += events
-        found = on.wait_for(len(expected))
+        found = on.wait_for(before + len(events))[before:]
+        before += len(found)
         for _event, properties in found:
             if "duration_ms" in properties:
                 properties["duration_ms"] = 0
-        assert found == expected
+        assert sorted(found, key=str) == sorted(events, key=str)  # the macro's tracker is another process
 
 
 def ran(command: str, *, success: bool = True) -> tuple[str, dict[str, Any]]:
@@ -391,7 +387,8 @@ def test_ctrl_c_ends_the_command_as_it_does_without_the_drop_in(three: list[OnRa
         terminal.wait_for("following")
         terminal.type("\x03")
         status = terminal.end()
-        outcomes.append((status, [line for line in terminal.output.splitlines() if not line.startswith(EXTRA_LINE)]))
+        # What make says about it is not the same twice: it looks at its children within the signal's handler.
+        outcomes.append((status, [line for line in terminal.output.splitlines() if "make: ***" not in line]))
 
     assert outcomes[0][0] == 130
     assert outcomes[1] == outcomes[0]

@@ -6,7 +6,7 @@
 onramp-analytics-key :=
 onramp-analytics-host :=
 
-ONRAMP_ANALYTICS ?= sh make.d/analytics.sh
+ONRAMP_ANALYTICS ?= $(if $(wildcard make.d/analytics.sh),sh make.d/analytics.sh,onramp-analytics)
 ONRAMP_ANALYTICS_PACKAGE ?= onramp-analytics
 unexport ONRAMP_ANALYTICS ONRAMP_ANALYTICS_PACKAGE ONRAMP_ANALYTICS_INSIDE
 
