@@ -221,6 +221,35 @@ def test_make_reads_consent_as_the_contract_says(onramp: OnRamp, lock: str) -> N
     assert not (onramp.path / "executed").exists()
 
 
+@pytest.mark.parametrize(
+    ("line", "lock", "on"),
+    [
+        ("DO_NOT_TRACK=1", "1", False),
+        ("DO_NOT_TRACK = 1", "1", False),
+        ("export DO_NOT_TRACK=1", "1", False),
+        ("ONRAMP_ANALYTICS_ENABLED=0", "1", False),
+        ("ONRAMP_ANALYTICS_ENABLED = 0", "1", False),
+        ("# ONRAMP_ANALYTICS_ENABLED=1", "0", False),
+        ("ONRAMP_ANALYTICS_ENABLED=1", "0", True),
+        ("ONRAMP_ANALYTICS_ENABLED=1\nDO_NOT_TRACK=1", "0", False),
+        ("ONRAMP_ANALYTICS_ENABLED=1\nONRAMP_ANALYTICS_ENABLED=0", "1", False),
+        ("OTHER=1", "1", True),
+    ],
+)
+@pytest.mark.parametrize("file", [".env", "services-enabled/.env"])
+def test_what_onramps_own_environment_file_says_counts(
+    onramp: OnRamp, file: str, line: str, lock: str, *, on: bool
+) -> None:
+    onramp.lock.write_text(f"ANALYTICS_ENABLED={lock}\nANALYTICS_NOTICE_SHOWN=1\n")
+    (onramp.path / file).write_text(f"{line}\n")
+
+    failed = onramp.make("fail")
+
+    assert (EXTRA_LINE in failed.stderr) == on
+    if on:
+        assert len(onramp.wait_for(2)) == 2  # the tracker asked again, and was told the same
+
+
 @pytest.mark.parametrize("kind", ["folder", "link", "dangling link"])
 def test_a_lock_file_of_a_wrong_kind_is_off_and_breaks_nothing(onramp: OnRamp, kind: str) -> None:
     if kind == "folder":

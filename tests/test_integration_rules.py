@@ -85,11 +85,16 @@ def test_names_with_spaces_line_breaks_and_bytes_that_are_no_text_are_told_apart
 def test_no_flusher_is_started_in_the_tool_container(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, root: bytes, *, in_docker: bool, starts: bool
 ) -> None:
-    marker, started = tmp_path / "dockerenv", []
+    marker, started = tmp_path / "dockerenv", list[object]()
     if in_docker:
         marker.touch()
     monkeypatch.setattr(detach, "_IN_DOCKER", os.fsencode(marker))
-    monkeypatch.setattr(posix, "posix_spawn", lambda *_words, **_options: started.append("a flusher") or os.getpid())
+
+    def spawn(*words: object, **_options: object) -> int:
+        started.append(words)
+        return os.getpid()  # no child of ours, so that it is never waited for
+
+    monkeypatch.setattr(posix, "posix_spawn", spawn)
     monkeypatch.setattr(detach, "_started", [])
 
     detach.start_flusher(Spool(os.fsencode(tmp_path)), root, {})
