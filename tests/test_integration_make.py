@@ -83,6 +83,7 @@ COMMANDS = [
     ["--trace", "twice"],
     ["--eval=more: ; @echo evaluated", "more"],
     ["-f", "Makefile", "list"],
+    ["list", "ONRAMP_ANALYTICS_INSIDE="],
     ["odd:goal"],
     ["odd$goal"],
     ["tell"],
