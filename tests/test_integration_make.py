@@ -62,6 +62,7 @@ COMMANDS = [
     ["fail-later"],
     ["-k", "fail", "twice"],
     ["-i", "fail"],
+    ["-i", "no-such-target"],
     ["-s", "recurse", "plex"],
     ["recurse", "plex"],
     ["-j4", "twice"],
@@ -441,6 +442,13 @@ class TestTheNotice:
         assert "Events go to:" in first.output
         assert second.output == "Enabling plex...\n"
         assert "ANALYTICS_NOTICE_SHOWN=1" in onramp.lock.read_text()
+
+    def test_costs_nothing_once_it_was_shown(self, on: OnRamp) -> None:
+        terminal = Terminal(on, "make", "list", env={"ONRAMP_ANALYTICS": "touch asked;"})
+
+        assert terminal.end() == 0
+        assert len(on.wait_for(1)) == 1
+        assert not (on.path / "asked").exists()
 
     def test_is_not_shown_where_no_terminal_is(self, onramp: OnRamp) -> None:
         done = onramp.make("enable-service", "plex", env=self.ON)
