@@ -1,4 +1,7 @@
-"""The command `onramp-analytics`: `track` goes straight to the tracker, everything else to the click commands."""
+"""The command `onramp-analytics`: `track` goes straight to the tracker, everything else to the click commands.
+
+`from-make` is what make runs where `onramp.program` does not tell it of a faster way.
+"""
 
 import sys
 
@@ -14,6 +17,11 @@ def main() -> int:
         from onramp_analytics import tracker
 
         return tracker.main(root, rest[1:])
+    if rest[:1] == ["from-make"]:
+        from onramp_analytics import happened, program
+
+        program.remember(b".")
+        return happened.main(rest[1:])
     from onramp_analytics.cli import main as cli
 
     return cli()

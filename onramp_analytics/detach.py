@@ -18,6 +18,11 @@ KEPT = (
     b"REQUESTS_CA_BUNDLE CURL_CA_BUNDLE SSL_CERT_FILE SSL_CERT_DIR"
 ).split()
 
+#: OnRamp's tool container, sietch, mounts the checkout here and ends with its command; a flusher would end with it.
+#: The events stay in the checkout, and the next flusher of the host sends them.
+_SIETCH_ROOT = b"/app"
+_IN_DOCKER = b"/.dockerenv"
+
 _NULL = b"/dev/null"
 _STREAMS = [(posix.POSIX_SPAWN_OPEN, fd, _NULL, posix.O_RDWR, 0) for fd in (0, 1, 2)]
 _started: list[int] = []  # children of this process that it has not yet collected
@@ -32,6 +37,8 @@ def start_flusher(spool: Spool, root: bytes, environ: "Mapping[bytes, bytes]") -
     if _started:
         _collect()
     if not sys.executable or not spools.flusher_is_due(spool, time.time()):
+        return
+    if root == _SIETCH_ROOT and posix.access(_IN_DOCKER, posix.F_OK):
         return
     kept = {name: environ[name] for name in KEPT if name in environ}
     first_life = __file__.removesuffix("detach.py") + "detached.py"

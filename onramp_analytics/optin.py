@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, suppress
 
-from onramp_analytics import consent, events, journal, lockfile, segments, userspool
+from onramp_analytics import consent, events, journal, lockfile, program, segments, userspool
 from onramp_analytics import spool as spools
 from onramp_analytics.consent import Consent
 from onramp_analytics.errors import CouldNot
@@ -33,6 +33,7 @@ def enable(root: bytes) -> Consent:
         CouldNot: `onramp.lock` cannot be written. Nothing has changed then.
     """
     _change(root, lambda now: {lockfile.ENABLED: b"1", lockfile.ID: (now.id or _new_id()).encode()})
+    program.remember(root)
     for spool in spools_of(root):
         with suppress(OSError):
             spools.take_back_not_before(spool)  # settings were perhaps mended: no need to wait out a back-off
@@ -46,6 +47,7 @@ def notice_was_shown(root: bytes) -> None:
         CouldNot: `onramp.lock` cannot be written.
     """
     _change(root, lambda now: {lockfile.NOTICE_SHOWN: b"1", lockfile.ID: (now.id or _new_id()).encode()})
+    program.remember(root)
 
 
 def reset_id(root: bytes) -> str:
@@ -73,6 +75,8 @@ def disable(root: bytes) -> None:
     """
     if os.path.lexists(os.path.join(root, b"onramp.lock")):
         _change(root, lambda _now: {lockfile.ENABLED: b"0"})
+    with suppress(OSError):
+        program.forget(root)  # make looks at the consent first; left behind, it does nothing
     for spool in spools_of(root):
         try:
             with ExitStack() as held:

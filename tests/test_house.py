@@ -16,19 +16,21 @@ PACKAGE = Path(onramp_analytics.__file__).parent
 
 #: The rooms from the ground up: a module imports from the lines above its own, and never from its own line or below.
 FLOORS = [
-    {"__init__", "errors", "outcome", "root"},
+    {"__init__", "errors", "outcome", "program", "root"},
     {"events", "lockfile", "destination", "receiver"},
-    {"consent", "spool"},
+    {"catalogue", "consent", "spool"},
     {"detached", "segments", "userspool"},
     {"detach", "journal"},
     {"tracker", "posthog_api", "health"},
-    {"flush", "optin"},
+    {"flush", "happened", "optin"},
+    {"frommake", "install"},
     {"cli"},
-    {"cli.choice", "cli.demo", "cli.sending", "cli.showing", "cli.tracking"},
+    {"cli.choice", "cli.demo", "cli.installing", "cli.sending", "cli.showing", "cli.tracking"},
     {"__main__"},
 ]
 #: What the hot path is made of, and the built-in modules that it may use.
-HOT = {"__init__", "__main__", "consent", "detach", "detached", "events", "lockfile", "root", "spool", "tracker"}
+HOT = {"__init__", "__main__", "consent", "detach", "detached", "events", "frommake", "happened", "lockfile", "root"}
+HOT |= {"spool", "tracker"}
 CHEAP = {"builtins", "fcntl", "posix", "sys", "time"}
 #: Imports inside a function, which is how a lower room asks an upper one for something rare.
 RARE = {("tracker", "userspool"), ("__init__", "tracker"), ("cli", "cli.choice"), ("__main__", "cli")}

@@ -1,9 +1,10 @@
-"""The commands with which a person decides: enable, disable, show-id, reset-id."""
+"""The commands with which a person decides: enable, disable, show-id, reset-id; and the notice before it."""
 
 from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 
 import click
 
@@ -21,7 +22,7 @@ To learn more: make analytics-events, make analytics-show-pending"""
 
 def register(group: click.Group) -> None:
     """Add the commands to the command line."""
-    for command in (enable, disable, show_id, reset_id):
+    for command in (enable, disable, notice, show_id, reset_id):
         group.add_command(command)
 
 
@@ -39,6 +40,19 @@ def enable(context: click.Context) -> None:
     optin.notice_was_shown(root)
     if not now.on:
         click.echo(f"In this shell they stay off: {now.why}.", err=True)
+
+
+@click.command(hidden=True)
+@click.pass_context
+def notice(context: click.Context) -> None:
+    """Show the notice on standard error, once, where the environment alone has turned analytics on. make runs it."""
+    root = checkout(context)
+    now = consent.ask(os.environb, root)
+    if not now.on or now.notice_shown or not os.access(root, os.W_OK):
+        return
+    click.echo(f"{NOTICE}\nEvents go to: {_destination()}", err=True)
+    with suppress(CouldNot):  # then it is shown again, and nothing is sent before
+        optin.notice_was_shown(root)
 
 
 def _destination() -> str:

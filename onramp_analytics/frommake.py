@@ -1,0 +1,14 @@
+"""What make starts in the background: run as a file, and so short because a file that is run is compiled every time.
+
+python -IS frommake.py WORD…      the words are those of `happened.py`
+"""
+
+import posix
+import sys
+
+if __name__ == "__main__":
+    posix.closerange(3, 1024)  # make's and its caller's; whoever waits for the end of one must not wait for us
+    sys.path.insert(0, __file__.removesuffix("/onramp_analytics/frommake.py"))
+    from onramp_analytics import happened
+
+    sys.exit(happened.main(sys.argv[1:]))

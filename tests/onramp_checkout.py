@@ -1,0 +1,309 @@
+"""A small OnRamp: a git repository with an upstream, whose make files behave as OnRamp's do."""
+
+from __future__ import annotations
+
+import atexit
+import json
+import os
+import pty
+import select
+import shutil
+import subprocess
+import sys
+import tempfile
+import termios
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from onramp_analytics import install, program
+
+COMMAND = Path(sys.executable).with_name("onramp-analytics")
+SECRET = "hunter2-in-the-env-file"
+PRIVATE = "my-private-wiki"
+KEY = "phc_test0123456789abcdef"
+
+MAKEFILE = """\
+ifneq (,$(wildcard services-enabled/.env))
+include services-enabled/.env
+export
+endif
+export NAME := $(strip $(word 2,$(MAKECMDGOALS)))
+LOUD := $(shell echo '$(NAME)' | tr a-z A-Z)
+REST := $(wordlist 2,$(words $(MAKECMDGOALS)),$(MAKECMDGOALS))
+$(eval $(REST):;@:)
+
+start: build ## Start everything
+\tdocker compose up -d
+
+build: etc/made.conf
+
+include $(wildcard make.d/*.mk)
+"""
+
+SERVICES = """\
+.PHONY: enable-service build
+enable-service: services-enabled/$(NAME).yml ## Enable a service
+services-enabled/$(NAME).yml:
+ifneq (,$(wildcard services-available/$(NAME).yml))
+\t@echo "Enabling $(NAME)..."
+\t@ln -s ../services-available/$(NAME).yml services-enabled/$(NAME).yml || true
+else
+\t@echo "No such service: $(NAME)"
+endif
+
+start-service: enable-service build
+\tdocker compose up -d $(NAME)
+
+remove-service: disable-service
+disable-service: ## Disable a service
+\trm services-enabled/$(NAME).yml
+\trm overrides-enabled/$(NAME)-*.yml 2>/dev/null || true
+
+enable-override:
+\t@ln -s ../overrides-available/$(NAME).yml overrides-enabled/$(NAME).yml || true
+
+nuke-service:
+\t@printf 'Really remove $(NAME)? '; read -r answer; [ "$$answer" = yes ]
+\trm services-enabled/$(NAME).yml
+
+etc/%.conf:
+\tmkdir -p etc
+\ttouch $@
+"""
+
+TOOLS = """\
+first := one
+fail: ## Fail
+\t@echo before; echo trouble >&2; exit 3
+fail-later: fail
+\t@echo never
+slow:
+\t@sleep 0.3
+logs:
+\t@trap 'sleep 0.1; exit 130' INT; echo following; while :; do sleep 0.05; done
+secret:
+\t@echo $$TOKEN
+env:
+\t@env | grep -v '^_=' | sort
+recurse:
+\t$(MAKE) enable-service $(NAME)
+count := $(if $(filter count,$(MAKECMDGOALS)),$(shell make -s list))
+count:
+\t@echo $(count)
+list:
+\t@ls services-enabled
+twice: one two
+meet: left right
+left right:
+\t@touch $@.here; n=0; until [ -e left.here ] && [ -e right.here ] || [ $$n = 100 ]; do n=$$((n+1)); sleep 0.02; done; \
+\t[ $$n != 100 ]
+two: one
+one two:
+\t@echo $@
+tell: ## Say more
+\t@echo telling
+\t$(call onramp-track,service_enabled,service_name=plex has_scaffold=false)
+\t@echo told
+"""
+
+
+@dataclass
+class OnRamp:
+    """The checkout, and make in it."""
+
+    path: Path
+    env: dict[str, str]
+
+    @property
+    def lock(self) -> Path:
+        return self.path / "onramp.lock"
+
+    def make(self, *words: str, env: dict[str, str] | None = None, **more: Any) -> subprocess.CompletedProcess[str]:
+        return self.make_with([], words, env, **more)
+
+    def make_with(
+        self, before: list[str], words: Iterable[str], env: dict[str, str] | None = None, **more: Any
+    ) -> subprocess.CompletedProcess[str]:
+        """Run make below another program."""
+        return subprocess.run(
+            [*before, "make", *words],
+            cwd=more.pop("cwd", self.path),
+            env={**self.env, **(env or {})},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=30,
+            **{"stdin": subprocess.DEVNULL, **more},
+        )
+
+    def command(self, *words: str, check: bool = True, env: dict[str, str] | None = None) -> str:
+        """Run `onramp-analytics WORDS` in the checkout, and return what it printed on either stream."""
+        done = subprocess.run(
+            [COMMAND, *words],
+            cwd=self.path,
+            env={**self.env, **(env or {})},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+        assert not check or done.returncode == 0, done.stdout
+        return f"{done.returncode}: {done.stdout}" if not check else done.stdout
+
+    def install(self, *words: str, check: bool = True) -> str:
+        return self.command("install", str(self.path), *words, check=check)
+
+    def opt_in(self) -> None:
+        """Write what `enable` writes, and say that a flusher is alive, so that a test has the spool to itself."""
+        self.lock.write_text(
+            "ANALYTICS_ENABLED=1\nANALYTICS_ID=550e8400-e29b-41d4-a716-446655440000\nANALYTICS_NOTICE_SHOWN=1\n"
+        )
+        program.remember(os.fsencode(self.path))
+        folder = self.path / "onramp.spool.d"
+        folder.mkdir(exist_ok=True)
+        (folder / "not-before").touch()
+        ahead = (folder / "not-before").stat().st_mtime + 3600
+        os.utime(folder / "not-before", (ahead, ahead))
+
+    def wait_for(self, count: int) -> list[tuple[str, dict[str, Any]]]:
+        """Wait for that many events, and return all there are."""
+        wait_until(lambda: len(self.events()) >= count, f"{count} events in the spool")
+        return self.events()
+
+    def events(self) -> list[tuple[str, dict[str, Any]]]:
+        """Everything in the spool: (event, its own properties)."""
+        spool = self.path / "onramp.spool"
+        lines = spool.read_text().splitlines() if spool.exists() else []
+        return [(e["event"], {k: v for k, v in e["properties"].items() if k[0] != "$"}) for e in map(json.loads, lines)]
+
+    def git(self, *words: str) -> str:
+        return git(self.path, *words)
+
+    def status(self) -> str:
+        return self.git("status", "--porcelain", "--ignored")
+
+    def tree(self) -> dict[str, str]:
+        """Every path but ours and git's, with what it holds."""
+        ours = ("onramp.", "GNUmakefile", "make.d/analytics", ".git/", ".gitignore")
+        found = {}
+        for path in sorted(self.path.rglob("*")):
+            name = str(path.relative_to(self.path))
+            if not name.startswith(ours) and name != ".git":
+                found[name] = os.readlink(path) if path.is_symlink() else path.read_text() if path.is_file() else "/"
+        return found
+
+
+def git(path: Path, *words: str) -> str:
+    quiet = ["-c", "user.name=t", "-c", "user.email=t@example.com", "-c", "init.defaultBranch=main"]
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    done = subprocess.run(["git", *quiet, *words], cwd=path, env=clean, capture_output=True, text=True, check=True)
+    return done.stdout
+
+
+def build(folder: Path, env: Mapping[str, str], *, installed: bool = False) -> OnRamp:
+    """Make a clone of OnRamp with a private service and a home for its owner, in a folder."""
+    path, home, stubs = folder / "onramp", folder / "home", folder / "bin"
+    shutil.copytree(_template(installed=installed), path, symlinks=True)
+    home.mkdir()
+    stubs.mkdir()
+    (stubs / "docker").write_text('#!/bin/sh\necho "docker $*"\n')
+    (stubs / "docker").chmod(0o755)
+    return OnRamp(path, {"PATH": f"{stubs}:{COMMAND.parent}:{env['PATH']}", "HOME": str(home), **_coverage(env)})
+
+
+@cache
+def _template(*, installed: bool) -> Path:
+    """Make it once: git takes longer than the tests."""
+    folder = Path(tempfile.mkdtemp(prefix="onramp-template-"))
+    atexit.register(shutil.rmtree, folder)
+    origin, path = folder / "origin", folder / "onramp"
+    for name, content in FILES.items():
+        (origin / name).parent.mkdir(parents=True, exist_ok=True)
+        (origin / name).write_text(content)
+    git(origin, "init", "-q")
+    git(origin, "add", "-A")
+    git(origin, "commit", "-qm", "all")
+    git(folder, "clone", "-q", "origin", "onramp")
+    (path / f"services-available/{PRIVATE}.yml").write_text("private\n")
+    (path / "services-enabled/.env").write_text(f"TOKEN={SECRET}\n")
+    if installed:
+        install.install(path, None, None)
+    return path
+
+
+FILES = {
+    "Makefile": MAKEFILE,
+    "make.d/services.mk": SERVICES,
+    "make.d/tools.mk": TOOLS,
+    ".gitignore": "services-enabled/*\noverrides-enabled/*\n!.keep\netc/\n",
+    "services-enabled/.keep": "",
+    "overrides-enabled/.keep": "",
+    "services-available/plex.yml": "plex\n",
+    "services-available/jellyfin.yml": "jellyfin\n",
+    "services-available/games/valheim.yml": "valheim\n",
+    "overrides-available/plex-nfs.yml": "nfs\n",
+    "services-scaffold/plex/env.template": "x\n",
+}
+
+
+def _coverage(env: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in env.items() if name.startswith(("COVERAGE_", "COV_"))}
+
+
+def wait_until(condition: Callable[[], object], what: str, seconds: float = 15.0) -> None:
+    """Wait for a condition, and fail with its description when it does not come true in time."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"still not so after {seconds} s: {what}"
+        time.sleep(0.01)
+
+
+class Terminal:
+    """A command on a terminal of its own."""
+
+    def __init__(self, onramp: OnRamp, *words: str, env: dict[str, str] | None = None) -> None:
+        self._fd, theirs = pty.openpty()
+        attributes = termios.tcgetattr(theirs)
+        attributes[1] &= ~termios.OPOST  # \n as it was written
+        termios.tcsetattr(theirs, termios.TCSANOW, attributes)
+        self.process = subprocess.Popen(
+            ["setsid", "-c", *words],
+            cwd=onramp.path,
+            env={**onramp.env, **(env or {})},
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+        )
+        os.close(theirs)
+        self.output = ""
+
+    def wait_for(self, text: str) -> None:
+        wait_until(lambda: text in self._read(), f"{text!r} on the terminal")
+
+    def type(self, text: str) -> None:
+        os.write(self._fd, text.encode())
+
+    def end(self) -> int:
+        """Wait for the end, and return the exit status as a shell has it."""
+        wait_until(lambda: (self._read(), self.process.poll() is not None)[1], f"the end of {self.process.args!r}")
+        self._read()
+        os.close(self._fd)
+        status = self.process.returncode
+        return status if status >= 0 else 128 - status
+
+    def _read(self) -> str:
+        while select.select([self._fd], [], [], 0)[0]:
+            try:
+                read = os.read(self._fd, 65536)
+            except OSError:  # nobody has the terminal open any more
+                break
+            if not read:
+                break
+            self.output += read.decode()
+        return self.output
