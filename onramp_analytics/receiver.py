@@ -162,12 +162,12 @@ class Receiver:
         with self._changed:
             self._choose = choose
 
-    def wait_for(self, events: int, timeout: float = 15.0) -> bool:
+    def wait_for(self, events: int, timeout: float = 60.0) -> bool:
         """Wait until so many events were accepted. Returns whether they were, within `timeout` seconds."""
         with self._changed:
             return self._changed.wait_for(lambda: len(self.accepted) >= events, timeout)
 
-    def wait_for_request(self, number: int = 1, timeout: float = 15.0) -> bool:
+    def wait_for_request(self, number: int = 1, timeout: float = 60.0) -> bool:
         """Wait until so many requests have arrived, answered or not."""
         with self._changed:
             return self._changed.wait_for(lambda: len(self.requests) >= number, timeout)

@@ -42,7 +42,7 @@ def obey_permissions() -> None:
     ctypes.CDLL(None).prctl(24, 1)  # PR_CAPBSET_DROP
 
 
-def wait_until(condition: Callable[[], object], what: str, seconds: float = 15.0) -> None:
+def wait_until(condition: Callable[[], object], what: str, seconds: float = 60.0) -> None:
     """Wait for a condition, and fail with its description when it does not come true in time."""
     deadline = time.monotonic() + seconds
     while not condition():

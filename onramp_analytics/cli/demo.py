@@ -20,7 +20,7 @@ from onramp_analytics.receiver import Receiver
 from onramp_analytics.spool import Spool
 
 KEY = "phc_demo"  # the receiver takes any
-PATIENCE = 30.0  # seconds for the detached flusher: it lingers three, and loads for less than one
+PATIENCE = 60.0  # seconds for the detached flusher: it lingers three, and loads for less than one
 TRACKED = (
     ("service_enabled", "service_name=plex", "has_scaffold=true"),
     ("service_enabled", "service_name=my-private-wiki", "has_scaffold=false"),
