@@ -110,6 +110,6 @@ def test_what_make_did_arrives(tmp_path: Path, receiver: Receiver) -> None:
 
     onramp.make("enable-service", "plex")
 
-    assert receiver.wait_for(2, 20.0)
+    assert receiver.wait_for(2, 60.0)
     assert [event["event"] for event in receiver.accepted] == ["service_enabled", "command_executed"]
     assert receiver.requests[0].json["api_key"] == KEY
