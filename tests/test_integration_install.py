@@ -236,6 +236,14 @@ class TestTheCatalogue:
         assert {"command start", "command enable-service", "command twice", "command one"} <= set(names)
         assert not {f"service {PRIVATE}", "service committed-here", "command my-target", "command first"} & set(names)
 
+    def test_is_the_same_before_and_after_the_drop_in_was_published(self, onramp: OnRamp) -> None:
+        onramp.install()
+        onramp.git("add", "-A", ".gitignore", "GNUmakefile", "make.d")
+        onramp.git("commit", "-qm", "the drop-in")
+        onramp.git("update-ref", "refs/remotes/origin/main", "HEAD")
+
+        assert onramp.install() == "Everything is up to date.\n"
+
     def test_comes_from_head_where_there_is_no_upstream(self, onramp: OnRamp) -> None:
         onramp.git("checkout", "-q", "--detach")
 
@@ -332,6 +340,15 @@ class TestGettingTheProgram:
         assert "Analytics enabled." in done.stdout
         assert (Path(bare.env["HOME"]) / "words").read_text().endswith(" onramp-analytics\n")
         assert (Path(bare.env["HOME"]) / ".local/share/onramp-analytics/bin").is_dir()
+
+    def test_leaves_no_half_of_a_private_environment(self, bare: OnRamp) -> None:
+        self.stub(bare, "python3", '[ "$2" = venv ] && mkdir -p "$3/bin"; exit 0')  # and then there is no pip in it
+
+        done = bare.make("analytics-enable")
+
+        assert done.returncode == 2
+        assert "it could not be installed, analytics stay off" in done.stderr
+        assert not (Path(bare.env["HOME"]) / ".local/share/onramp-analytics").exists()
 
     def test_asks_first_on_a_terminal_and_takes_no_for_an_answer(self, bare: OnRamp) -> None:
         self.stub(bare, "uv", self.INSTALLS)

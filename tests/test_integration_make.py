@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Any, ClassVar
 import pytest
 
 from onramp_analytics import consent
-from tests.onramp_checkout import KEY, PRIVATE, SECRET, OnRamp, Terminal, build, wait_until
+from tests.onramp_checkout import COMMAND, KEY, PRIVATE, SECRET, OnRamp, Terminal, build, wait_until
 
 EXTRA_LINE = "make: *** [GNUmakefile:"
 
@@ -355,7 +354,7 @@ def test_a_duration_is_the_true_one(on: OnRamp) -> None:
 
 @pytest.mark.parametrize("broken", ["no file", "empty", "not there", "fails", "crashes"])
 def test_a_missing_or_broken_program_changes_nothing(on: OnRamp, broken: str) -> None:
-    on.env = {**on.env, "PATH": on.env["PATH"].replace(str(Path(sys.executable).parent), "/nowhere")}
+    on.env = {**on.env, "PATH": on.env["PATH"].replace(str(COMMAND.parent), "/nowhere")}
     program = on.path / "onramp.program"
     if broken == "no file":
         program.unlink()
@@ -380,6 +379,12 @@ def test_an_outdated_program_file_is_written_anew_by_the_program_on_the_path(on:
 
     assert [p["command"] for _, p in on.wait_for(1)] == ["list"]
     assert program.read_text() == right
+
+
+def test_opting_out_takes_away_what_make_knew_of_the_program(on: OnRamp) -> None:
+    on.command("disable")
+
+    assert not (on.path / "onramp.program").exists()
 
 
 def test_the_tracker_holds_nothing_of_makes(on: OnRamp) -> None:
@@ -457,6 +462,19 @@ class TestTheNotice:
         assert len(onramp.wait_for(2)) == 2
         assert "ANALYTICS_NOTICE_SHOWN" not in onramp.lock.read_text()
         assert not (onramp.path / "onramp.spool.d").exists()  # no flusher, so nothing is sent before the notice
+
+    def test_is_for_those_who_are_on_and_have_not_seen_it(self, onramp: OnRamp) -> None:
+        assert onramp.command("notice") == ""  # off
+
+        assert onramp.command("notice", env=self.ON).startswith("Analytics enabled.")
+        assert onramp.command("notice", env=self.ON) == ""
+
+    def test_is_left_out_in_silence_where_there_is_no_program(self, onramp: OnRamp) -> None:
+        without = {"PATH": onramp.env["PATH"].replace(str(COMMAND.parent), "/nowhere")}
+
+        terminal = Terminal(onramp, "make", "enable-service", "plex", env={**self.ON, **without})
+
+        assert (terminal.end(), terminal.output) == (0, "Enabling plex...\n")
 
     def test_comes_after_the_command_and_on_standard_error(self, onramp: OnRamp) -> None:
         out = onramp.path.parent / "out"
