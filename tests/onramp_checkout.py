@@ -12,14 +12,14 @@ import subprocess
 import sys
 import tempfile
 import termios
-import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from onramp_analytics import install, program
+from tests.conftest import wait_until
 
 COMMAND = Path(sys.executable).with_name("onramp-analytics")
 SECRET = "hunter2-in-the-env-file"
@@ -254,14 +254,6 @@ FILES = {
 
 def _coverage(env: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in env.items() if name.startswith(("COVERAGE_", "COV_"))}
-
-
-def wait_until(condition: Callable[[], object], what: str, seconds: float = 15.0) -> None:
-    """Wait for a condition, and fail with its description when it does not come true in time."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"still not so after {seconds} s: {what}"
-        time.sleep(0.01)
 
 
 class Terminal:

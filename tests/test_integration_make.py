@@ -13,7 +13,8 @@ from typing import Any, ClassVar
 import pytest
 
 from onramp_analytics import consent
-from tests.onramp_checkout import COMMAND, KEY, PRIVATE, SECRET, OnRamp, Terminal, build, wait_until
+from tests.conftest import wait_until
+from tests.onramp_checkout import COMMAND, KEY, PRIVATE, SECRET, OnRamp, Terminal, build
 
 EXTRA_LINE = "make: *** [GNUmakefile:"
 

@@ -26,7 +26,7 @@ onramp-analytics-start = trap '' HUP; { python= entry=; { read -r python; read -
 
 # For recipes, on a line of its own: $(call onramp-track,EVENT,KEY=VALUE KEY=VALUE)
 # Nothing at all when analytics are off. What it may say: make analytics-events
-onramp-track = $(if $(onramp-analytics-on),@$(call onramp-analytics-start,track $1 $2))
+onramp-track = $(if $(onramp-analytics-on)$(ONRAMP_ANALYTICS_INSIDE),@$(call onramp-analytics-start,track $1 $2))
 
 .PHONY: analytics-enable analytics-disable analytics-status analytics-show-id analytics-reset-id analytics-flush \
         analytics-show-pending analytics-show-sent analytics-events
