@@ -279,6 +279,7 @@ def _is_fixed(given: "dict[str, Any]") -> bool:
     version = given.get("$lib_version")
     if not isinstance(version, str) or not (_is_safe(version) and version[0].isdigit() and len(version) <= 20):
         return False
-    return given.keys() == FIXED.keys() and all(
-        given[key] == value and type(given[key]) is type(value) for key, value in FIXED.items() if key != "$lib_version"
-    )
+    return given == {**FIXED, "$lib_version": version} and [type(given[key]) for key in FIXED] == _FIXED_TYPES
+
+
+_FIXED_TYPES = [type(value) for value in FIXED.values()]

@@ -246,7 +246,6 @@ def _wind_up(spool: Spool, state: State, outcome: Outcome) -> None:
             spools.take_back_not_before(spool)
             return
         journal.save_state(spool, state)
-        journal.trim(spool)
         segments.remove_abandoned(spool, time.time())
         if outcome.kind in BACK_OFF:
             when = next_try(outcome, state.failures, time.time(), random.random())  # noqa: S311

@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+from collections import deque
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, BinaryIO
@@ -19,6 +20,7 @@ from onramp_analytics.spool import Spool
 SENT_KEPT = 1_000  # events, the contract's
 SENT_BYTES = 1 << 20  # the log of what was sent is cut when it is larger; 1,000 events take less than half of it
 REFUSED_KEPT = 100  # events, the contract's
+REFUSED_BYTES = 1 << 17
 MOST_FAILURES = 1_000  # what a damaged file may claim; the back-off stops growing long before
 
 
@@ -63,13 +65,13 @@ def save_state(spool: Spool, state: State) -> None:
 
 
 def log_sent(spool: Spool, batch: list[dict[str, Any]]) -> None:
-    """Add events to the log of what was sent."""
-    _append(spool, b"sent", b"".join(map(_line, batch)))
+    """Add events to the log of what was sent, and cut it to the newest 1,000 once it is large."""
+    _append(spool, b"sent", b"".join(map(_line, batch)), largest=SENT_BYTES, kept=SENT_KEPT)
 
 
 def log_refused(spool: Spool, event: dict[str, Any], reason: str) -> None:
-    """Keep an event that the server refuses for good, with the server's reason."""
-    _append(spool, b"refused", _line({"reason": reason, "event": event}))
+    """Keep an event that the server refuses for good, with the server's reason; the newest 100 of them."""
+    _append(spool, b"refused", _line({"reason": reason, "event": event}), largest=REFUSED_BYTES, kept=REFUSED_KEPT)
 
 
 def sent(spool: Spool) -> list[dict[str, Any]]:
@@ -81,15 +83,6 @@ def sent(spool: Spool) -> list[dict[str, Any]]:
 def refused(spool: Spool) -> list[dict[str, Any]]:
     """Return the newest 100 refused events as `{"reason": …, "event": …}`, oldest first."""
     return _entries(spool, b"refused")[-REFUSED_KEPT:]
-
-
-def trim(spool: Spool) -> None:
-    """Cut the logs to their newest entries; the log of what was sent only once it is large."""
-    with suppress(OSError):
-        if os.stat(_path(spool, b"sent")).st_size > SENT_BYTES:
-            _write_whole(spool, b"sent", b"".join(map(_line, sent(spool))))
-    if len(_entries(spool, b"refused")) > REFUSED_KEPT:
-        _write_whole(spool, b"refused", b"".join(map(_line, refused(spool))))
 
 
 def forget(spool: Spool) -> None:
@@ -121,10 +114,19 @@ def _entries(spool: Spool, name: bytes) -> list[dict[str, Any]]:
     return found
 
 
-def _append(spool: Spool, name: bytes, lines: bytes) -> None:
-    """A log that cannot be written (disk full) must not keep events from being acknowledged."""
-    with suppress(OSError), _create(spool, name, os.O_APPEND) as file:
-        file.write(lines)
+def _append(spool: Spool, name: bytes, lines: bytes, *, largest: int, kept: int) -> None:
+    """Add lines to a log, and cut it to its newest when it is larger than `largest` bytes.
+
+    A log that cannot be written (disk full) must not keep events from being acknowledged.
+    """
+    with suppress(OSError):
+        with _create(spool, name, os.O_APPEND) as file:
+            file.write(lines)
+            size = file.tell()
+        if size > largest:
+            with open_segment(_path(spool, name), 0) as file:
+                newest = deque(file, kept)
+            _write_whole(spool, name, b"".join(newest))
 
 
 def _write_whole(spool: Spool, name: bytes, content: bytes) -> None:

@@ -179,7 +179,7 @@ def read(file: BinaryIO, published: bytes) -> Iterator[Pending | None]:
 
 def _parse(line: bytes, published: bytes) -> dict[str, Any] | None:
     try:
-        return events.admit(json.loads(line), published)
+        return events.admit(json.loads(line.decode()), published)
     except (ValueError, RecursionError):  # RecursionError: ten thousand opening brackets
         return None
 

@@ -448,6 +448,7 @@ def test_the_logs_are_bounded(here: Checkout, receiver: Receiver, monkeypatch: p
     monkeypatch.setattr(journal, "SENT_BYTES", 1000)
     monkeypatch.setattr(journal, "SENT_KEPT", 20)
     monkeypatch.setattr(journal, "REFUSED_KEPT", 3)
+    monkeypatch.setattr(journal, "REFUSED_BYTES", 1000)
     sent = fill(here, 50)
     receiver.answer_always(poison(*sent[:5]))
 
