@@ -14,9 +14,12 @@ def main() -> int:
     elif rest and rest[0].startswith("--root="):
         root, rest = rest[0].removeprefix("--root="), rest[1:]
     if rest[:1] == ["track"] and "--help" not in rest:
-        from onramp_analytics import tracker
+        try:
+            from onramp_analytics import tracker
 
-        return tracker.main(root, rest[1:])
+            return tracker.main(root, rest[1:])
+        except KeyboardInterrupt:  # Ctrl-C at make is normal, and prints nothing because of us
+            return 130
     if rest[:1] == ["from-make"]:
         from onramp_analytics import happened, program
 

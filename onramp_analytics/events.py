@@ -151,7 +151,10 @@ def published(root: bytes) -> bytes:
     except OSError:
         return b""
     try:
-        return b"\n%s\n" % posix.read(fd, CATALOGUE_LIMIT)
+        names = posix.read(fd, CATALOGUE_LIMIT)
+        if len(names) == CATALOGUE_LIMIT:
+            names = names[: names.rfind(b"\n") + 1]  # the last name was perhaps cut, into that of somebody's own
+        return b"\n%s\n" % names
     except OSError:
         return b""
     finally:
@@ -237,11 +240,22 @@ def is_uuid(text: object) -> bool:
 
 
 def is_timestamp(text: object) -> bool:
-    """Tell whether a value has the form that `timestamp` gives."""
+    """Tell whether a value has the form that `timestamp` gives, and is a time of our age."""
     if not isinstance(text, str) or len(text) != 27:
         return False
-    shape = text.replace("0", "9").translate({ord(digit): "9" for digit in "12345678"})
-    return shape == "9999-99-99T99:99:99.999999Z"
+    shape = text.replace("0", "9").translate(_ANY_DIGIT)
+    return (
+        shape == "9999-99-99T99:99:99.999999Z"
+        and text[:4] >= "1970"
+        and "01" <= text[5:7] <= "12"
+        and "01" <= text[8:10] <= "31"
+        and text[11:13] <= "23"
+        and text[14:16] <= "59"
+        and text[17:19] <= "59"
+    )
+
+
+_ANY_DIGIT = {ord(digit): "9" for digit in "12345678"}
 
 
 def admit(event: object, published: bytes) -> "dict[str, Any] | None":
@@ -277,7 +291,7 @@ _SHAPE = {"event", "uuid", "distinct_id", "timestamp", "properties"}
 def _is_fixed(given: "dict[str, Any]") -> bool:
     """The constants must be ours, to the type (0 is no False); another version of ours may have written them."""
     version = given.get("$lib_version")
-    if not isinstance(version, str) or not (_is_safe(version) and version[0].isdigit() and len(version) <= 20):
+    if not isinstance(version, str) or not 0 < len(version) <= 20 or version.strip("0123456789."):
         return False
     return given == {**FIXED, "$lib_version": version} and [type(given[key]) for key in FIXED] == _FIXED_TYPES
 

@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 
-from onramp_analytics import consent, destination, events, journal, posthog_api, segments
+from onramp_analytics import consent, destination, events, journal, posthog_api, segments, userspool
 from onramp_analytics import spool as spools
 from onramp_analytics.destination import Destination
 from onramp_analytics.detached import LINGER, LONGEST_LIFE
@@ -216,6 +216,9 @@ def run(spool: Spool, root: bytes, seconds: float, progress: Callable[[int], Non
     Returns:
         How it ended: `outcome` is ACCEPTED when nothing is left.
     """
+    if not consent.ask(os.environb, root).on:
+        segments.leave(spool)
+        return State(outcome=OFF, reason=f"analytics are off: {consent.ask(os.environb, root).why}")
     before, now = journal.load_state(spool), time.time()
     work = Run(spool, root, seconds, progress)
     outcome = Outcome(ACCEPTED)
@@ -260,9 +263,16 @@ def main() -> None:
     """Be the detached flusher: send what is there, or leave it for the next one. Never prints."""
     root, home = os.fsencode(sys.argv[1]), os.fsencode(sys.argv[2])
     spool = Spool(home)
+    _run_detached(spool, root)
+    for other in userspool.spools_of(root):  # events of a time when this user could not write here
+        if other.home != home and spools.flusher_is_due(other, time.time()):
+            _run_detached(other, root)
+
+
+def _run_detached(spool: Spool, root: bytes) -> None:
     try:
         with segments.flusher_lock(spool, LOCK_WAIT) as held:
-            if held and consent.ask(os.environb, root).on:
+            if held:
                 run(spool, root, RUN)
     except OSError:
         pass  # the folder is gone or not ours: `status` says so

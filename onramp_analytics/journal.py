@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import errno
 import json
+import math
 import os
 from collections import deque
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, BinaryIO
 
+from onramp_analytics import events
 from onramp_analytics import spool as spools
 from onramp_analytics.segments import open_segment
 from onramp_analytics.spool import Spool
@@ -54,9 +56,13 @@ class State:
 def load_state(spool: Spool) -> State:
     """Return how the last run ended; what is unknown or damaged has its default."""
     found = next(iter(_entries(spool, b"state.json")), {})
-    good = {f.name: found[f.name] for f in fields(State) if type(found.get(f.name)) is type(f.default)}
+    good = {f.name: found[f.name] for f in fields(State) if _fits(found.get(f.name), f.default)}
     state = State(**good)
     return replace(state, failures=min(max(state.failures, 0), MOST_FAILURES))
+
+
+def _fits(value: object, default: object) -> bool:
+    return type(value) is type(default) and not (isinstance(value, float) and not math.isfinite(value))
 
 
 def save_state(spool: Spool, state: State) -> None:
@@ -76,7 +82,7 @@ def log_refused(spool: Spool, event: dict[str, Any], reason: str) -> None:
 
 def sent(spool: Spool) -> list[dict[str, Any]]:
     """Return the newest 1,000 events that were sent, oldest first; one that was sent twice is there once."""
-    by_uuid = {str(event.get("uuid")): event for event in _entries(spool, b"sent")}
+    by_uuid = {event["uuid"]: event for event in _entries(spool, b"sent") if events.admit(event, b"")}
     return list(by_uuid.values())[-SENT_KEPT:]
 
 
@@ -132,7 +138,9 @@ def _append(spool: Spool, name: bytes, lines: bytes, *, largest: int, kept: int)
 def _write_whole(spool: Spool, name: bytes, content: bytes) -> None:
     part = name + b".part"
     with suppress(OSError):
-        with _create(spool, part, os.O_TRUNC) as file:
+        with suppress(FileNotFoundError):
+            os.unlink(_path(spool, part))
+        with _create(spool, part, os.O_EXCL) as file:
             file.write(content)
         os.replace(_path(spool, part), _path(spool, name))
 
@@ -140,5 +148,9 @@ def _write_whole(spool: Spool, name: bytes, content: bytes) -> None:
 def _create(spool: Spool, name: bytes, flags: int) -> BinaryIO:
     flags |= os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
     fd = os.open(_path(spool, name), flags, 0o600)
-    spools.give_to_owner(spool.home, fd, os.fstat(fd))
+    found = os.fstat(fd)
+    if found.st_nlink != 1:
+        os.close(fd)
+        raise FileExistsError(errno.EEXIST, "not a file of ours", name)
+    spools.give_to_owner(spool.home, fd, found)
     return open(fd, "wb")

@@ -88,15 +88,20 @@ def change(root: bytes, changes: dict[bytes, bytes]) -> None:
             raise FileExistsError("onramp.lock is not a readable text file; move it away")
     new = updated(content or b"", changes)
     if new != content:
-        _replace(root, new, mode, like)
+        _replace(root, content, new, mode, like)
 
 
-def _replace(root: bytes, content: bytes, mode: int, like: "posix.stat_result") -> None:
-    path, new = root + b"/" + LOCK_FILE, root + _NEW
+def sweep(root: bytes) -> None:
+    """Delete what a writer that was killed left half made. Hold the spool's lock."""
     try:
-        posix.unlink(new)
+        posix.unlink(root + _NEW)
     except FileNotFoundError:
         pass
+
+
+def _replace(root: bytes, old: "bytes | None", content: bytes, mode: int, like: "posix.stat_result") -> None:
+    path, new = root + b"/" + LOCK_FILE, root + _NEW
+    sweep(root)
     fd = posix.open(new, posix.O_WRONLY | posix.O_CREAT | posix.O_EXCL | posix.O_CLOEXEC | posix.O_NOFOLLOW, 0o600)
     try:
         if posix.geteuid() == 0:
@@ -105,9 +110,11 @@ def _replace(root: bytes, content: bytes, mode: int, like: "posix.stat_result") 
         if posix.write(fd, content) != len(content):
             raise OSError("the disk is full")
         posix.fsync(fd)
+        if (read(root) or b"") != old:  # we were stopped, and `disable` went on without us: its word holds
+            raise InterruptedError(4, "it was changed meanwhile", path)
         posix.replace(new, path)
     except BaseException:
-        posix.unlink(new)
+        sweep(root)
         raise
     finally:
         posix.close(fd)

@@ -17,12 +17,6 @@ from onramp_analytics.spool import Spool
 LONGEST_GOODBYE = 30.0  # seconds; one request of a flusher that we may not end takes 20 at most
 
 
-def spools_of(root: bytes) -> list[Spool]:
-    """Return this user's spools for a checkout: the one in it and, where there is one, the user's own."""
-    own = os.fsencode(userspool.home(root))
-    return [Spool(root)] + ([Spool(own)] if os.path.isdir(own) else [])
-
-
 def enable(root: bytes) -> Consent:
     """Turn analytics on in `onramp.lock`. The notice counts as shown only after `notice_was_shown`.
 
@@ -34,7 +28,7 @@ def enable(root: bytes) -> Consent:
     """
     _change(root, lambda now: {lockfile.ENABLED: b"1", lockfile.ID: (now.id or _new_id()).encode()})
     program.remember(root)
-    for spool in spools_of(root):
+    for spool in userspool.spools_of(root):
         with suppress(OSError):
             spools.take_back_not_before(spool)  # settings were perhaps mended: no need to wait out a back-off
     return consent.ask(os.environb, root)
@@ -61,7 +55,7 @@ def reset_id(root: bytes) -> str:
     """
     new = _new_id()
     _change(root, lambda _now: {lockfile.ID: new.encode()})
-    for spool in spools_of(root):
+    for spool in userspool.spools_of(root):
         journal.forget(spool)
     return new
 
@@ -74,10 +68,10 @@ def disable(root: bytes) -> None:
             deleted. Consent is off in the last two.
     """
     if os.path.lexists(os.path.join(root, b"onramp.lock")):
-        _change(root, lambda _now: {lockfile.ENABLED: b"0"})
+        _change(root, lambda _now: {lockfile.ENABLED: b"0"}, insist=True)
     with suppress(OSError):
         program.forget(root)  # make looks at the consent first; left behind, it does nothing
-    for spool in spools_of(root):
+    for spool in userspool.spools_of(root):
         try:
             with ExitStack() as held:
                 _end_flusher(spool, held)
@@ -93,40 +87,43 @@ def disable(root: bytes) -> None:
 def _end_flusher(spool: Spool, held: ExitStack) -> None:
     """End the flusher and keep its lock, so that no other one starts. Killed at any moment it loses nothing."""
     deadline = time.monotonic() + LONGEST_GOODBYE
-    while spools.has_folder(spool):
-        for pid in _holders(segments.flusher_lock_path(spool)):
+    path = segments.flusher_lock_path(spool)
+    while spools.has_folder(spool) and not os.path.islink(path) and not os.path.isdir(path):
+        # A moment first, since another `disable` holds the lock for no longer.
+        if _hold_if_possible(segments.flusher_lock(spool, timeout=0.2), held):
+            return
+        for pid in _holders(path):
             with suppress(OSError):
                 os.kill(pid, signal.SIGKILL)
-        if _hold_if_possible(segments.flusher_lock(spool, timeout=0.05), held):
-            return
         if time.monotonic() > deadline:
             raise CouldNot("analytics are off, but another user's flusher does not end: run this again as that user")
 
 
 def _hold_if_possible(lock: AbstractContextManager[bool], held: ExitStack) -> bool:
-    """Take a lock; False where it stays busy. One whose file cannot be opened guards nothing, and is no obstacle."""
+    """Take a lock; False where it stays busy, or where its file cannot be opened."""
     try:
         return held.enter_context(lock)
     except OSError:
-        return True
+        return False
 
 
 def _holders(path: bytes) -> Iterator[int]:
-    """Yield the other processes that have a file open. A pid that was noted down might be somebody else's by now."""
+    """Yield the other processes that hold a file's lock. A pid that was noted down might be somebody else's by now."""
     with suppress(OSError):
         wanted = os.stat(path, follow_symlinks=False)
         for pid in filter(str.isdigit, os.listdir("/proc")):
-            if int(pid) != os.getpid() and _has_open(pid, os.path.basename(path), wanted):
+            if int(pid) != os.getpid() and _holds(pid, os.path.basename(path), wanted):
                 yield int(pid)
 
 
-def _has_open(pid: str, name: bytes, wanted: os.stat_result) -> bool:
+def _holds(pid: str, name: bytes, wanted: os.stat_result) -> bool:
     with suppress(OSError):
         for fd in os.listdir(f"/proc/{pid}/fd"):
             with suppress(OSError):
                 link = f"/proc/{pid}/fd/{fd}".encode()
                 if os.path.basename(os.readlink(link)) == name and os.path.samestat(os.stat(link), wanted):
-                    return True
+                    with open(f"/proc/{pid}/fdinfo/{fd}") as told:
+                        return "FLOCK" in told.read()
     return False
 
 
@@ -139,11 +136,16 @@ def _new_id() -> str:
     return events.uuid4(os.urandom(16))
 
 
-def _change(root: bytes, changes: Callable[[Consent], dict[bytes, bytes]]) -> None:
-    """Change `onramp.lock` under the spool's lock; without it where it is not to be had, or nobody could opt out."""
+def _change(root: bytes, changes: Callable[[Consent], dict[bytes, bytes]], *, insist: bool = False) -> None:
+    """Change `onramp.lock` under the spool's lock. Who insists does it without where the lock is not to be had.
+
+    Only `disable` insists: a stopped process must keep nobody from opting out.
+    """
     try:
         with ExitStack() as held:
-            _hold_if_possible(segments.locked(Spool(root)), held)
+            if not _hold_if_possible(segments.locked(Spool(root)), held) and not insist:
+                raise CouldNot("onramp.spool.lock is not to be had: see `onramp-analytics status`, then try again")
+            lockfile.sweep(root)
             lockfile.change(root, changes(consent.ask(os.environb, root)))
     except OSError as error:
         raise CouldNot(

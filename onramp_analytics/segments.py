@@ -26,6 +26,7 @@ from onramp_analytics.errors import CouldNot
 from onramp_analytics.spool import Spool
 
 LONGEST_LINE = 1 << 16  # bytes; ours are below 1 KiB, and a longer one is skipped without being read into memory
+LONGEST_OFFSET = 18  # digits; a longer one is no file's
 POLL = 0.01  # seconds between two tries for a lock
 ABANDONED = 60  # seconds after which a half-spilled event has no tracker any more
 _READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
@@ -121,7 +122,7 @@ def waiting(spool: Spool) -> list[Segment]:
     found = []
     for name in _names(spool):
         stem, _, offset = name.partition(b".")
-        if offset.isdigit() and stem.replace(b"-", b"").isdigit():
+        if offset.isdigit() and len(offset) <= LONGEST_OFFSET and stem.replace(b"-", b"").isdigit():
             found.append(Segment(spool.folder + b"/" + stem, int(offset)))
     return sorted(found, key=lambda segment: segment.stem)
 
@@ -132,7 +133,14 @@ def _names(spool: Spool) -> list[bytes]:
 
 def count(spool: Spool) -> int:
     """Return how many lines wait, without looking into them."""
-    return sum(chunk.count(b"\n") for file in pending_files(spool) for chunk in iter(partial(file.read, 1 << 20), b""))
+    lines = 0
+    for file in pending_files(spool):
+        last = b"\n"
+        for chunk in iter(partial(file.read, 1 << 20), b""):
+            lines += chunk.count(b"\n")
+            last = chunk[-1:]
+        lines += last != b"\n"
+    return lines
 
 
 def claim(spool: Spool) -> Segment | None:
@@ -229,7 +237,7 @@ def pending_files(spool: Spool) -> Iterator[BinaryIO]:
 
 def _segment_files(spool: Spool) -> Iterator[BinaryIO]:
     for segment in waiting(spool):
-        with suppress(FileNotFoundError), _open_wherever(spool, segment) as file:
+        with suppress(OSError), _open_wherever(spool, segment) as file:
             yield file
 
 
@@ -251,6 +259,18 @@ def remove_abandoned(spool: Spool, now: float) -> None:
             with suppress(OSError):
                 if now - os.lstat(path).st_mtime > ABANDONED:
                     os.unlink(path)
+
+
+def leave(spool: Spool) -> None:
+    """Go without a trace if there is nothing else in the folder: `disable` has emptied it, or nothing was ever there.
+
+    Hold the flusher's lock.
+    """
+    if set(_names(spool)) <= {b"flusher.lock", b"not-before"}:
+        for name in _names(spool):
+            with suppress(FileNotFoundError):
+                os.unlink(spool.folder + b"/" + name)
+        spools.remove_folder(spool)
 
 
 def purge(spool: Spool) -> None:

@@ -77,7 +77,11 @@ def append(spool: Spool, lines: bytes, still_on: "Callable[[], bool]") -> str:
         if not still_on():
             posix.unlink(spool.lock)  # race 3: `disable` has taken everything away, and we made this one anew
             return "off"
-        return _write(spool, lines)
+        outcome = _write(spool, lines)
+        if not posix.fstat(lock).st_nlink and not still_on():
+            posix.unlink(spool.file)  # race 3: we were stopped under the lock, and `disable` went on without it
+            return "off"
+        return outcome
     finally:
         posix.close(lock)
 
@@ -211,7 +215,10 @@ def set_not_before(spool: Spool, when: float) -> None:
     """Say when the next flusher may start, in seconds since 1970; 0 is at once. The folder must be there."""
     fd = posix.open(spool.not_before, _OPEN, 0o600)
     try:
-        give_to_owner(spool.home, fd, posix.fstat(fd))
+        found = posix.fstat(fd)
+        if found.st_nlink != 1:
+            raise FileExistsError(17, "not a file of ours", spool.not_before)
+        give_to_owner(spool.home, fd, found)
         posix.utime(fd, (when, when))
     finally:
         posix.close(fd)
@@ -219,6 +226,8 @@ def set_not_before(spool: Spool, when: float) -> None:
 
 def take_back_not_before(spool: Spool) -> None:
     """Undo `set_not_before`: the next flusher may start at once. Leaves no empty folder behind."""
+    if not has_folder(spool):
+        return
     try:
         posix.unlink(spool.not_before)
     except FileNotFoundError:

@@ -4,7 +4,6 @@ Everything that the machine can do wrong on the hot path is caught here, at the 
 """
 
 import posix
-import sys
 import time
 
 from onramp_analytics import consent, detach, events, lockfile, root, spool
@@ -57,10 +56,13 @@ def record(named_root: "bytes | None", environ: "Mapping[bytes, bytes]", said: "
             events.build(event, values, distinct_id, time.time_ns(), posix.urandom(16)) for event, values in cleaned
         )
         target, outcome = _append(folder, lines, still_on) if distinct_id else (None, "no identifier")
-        if target and now.notice_shown and outcome != "off":
-            detach.start_flusher(target, folder, environ)
     except OSError:
         return False
+    if target and now.notice_shown and outcome != "off":
+        try:
+            detach.start_flusher(target, folder, environ)
+        except OSError:
+            pass  # the next tracker tries again
     return outcome == "stored"
 
 
@@ -108,9 +110,16 @@ def main(named_root: "str | None", arguments: "list[str]") -> int:
             raise ValueError(USAGE)
         record(_bytes(named_root), posix.environ, [(arguments[0], _pairs(arguments[1:]))])
     except ValueError as error:
-        sys.stderr.write(f"onramp-analytics track: {error}\n")
+        _complain(f"onramp-analytics track: {error}\n")
         return 2
     return 0
+
+
+def _complain(sentence: str) -> None:
+    try:
+        posix.write(2, sentence.encode("utf-8", "backslashreplace"))
+    except OSError:
+        pass  # nobody listens
 
 
 def _pairs(arguments: "list[str]") -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import sys
@@ -14,11 +15,32 @@ if "site" not in sys.modules:  # the make integration starts the interpreter wit
 
 import platformdirs
 
+from onramp_analytics.spool import Spool
+
 
 def home(root: bytes) -> Path:
-    """Return the folder that holds this user's spool for the checkout at `root`. Creates nothing."""
+    """Return the folder that holds this user's spool for the checkout at `root`. Creates nothing.
+
+    Raises:
+        OSError: this user has no home.
+    """
     name = hashlib.sha256(os.path.realpath(root)).hexdigest()[:16]
-    return Path(platformdirs.user_state_dir("onramp-analytics", appauthor=False)) / name
+    try:
+        states = Path(platformdirs.user_state_dir("onramp-analytics", appauthor=False))
+    except RuntimeError:
+        states = Path()
+    if not states.is_absolute():
+        raise FileNotFoundError(errno.ENOENT, "this user has no home")
+    return states / name
+
+
+def spools_of(root: bytes) -> list[Spool]:
+    """Return this user's spools for a checkout: the one in it and, where there is one, the user's own."""
+    try:
+        own = os.fsencode(home(root))
+    except OSError:
+        return [Spool(root)]
+    return [Spool(root)] + ([Spool(own)] if os.path.isdir(own) else [])
 
 
 def make_home(root: bytes) -> bytes:

@@ -321,6 +321,136 @@ def test_what_stands_in_the_way_is_named_by_status_and_outlives_every_command(
     assert (victim / "precious").read_text() == "precious"
 
 
+@pytest.mark.parametrize("name", ["1-1.99999999999999999999", "1-1.0"])
+def test_a_segment_that_is_none_breaks_no_command(opted_in: Checkout, name: str) -> None:
+    opted_in.hold_back_flusher()
+    odd = opted_in.path / "onramp.spool.d" / name
+    if name == "1-1.0":
+        odd.symlink_to("/etc/hostname")
+    else:
+        odd.write_text("x\n")
+    opted_in.track()
+
+    assert len(opted_in.pending()) == 1
+    assert opted_in.status()["pending"] == 1
+    assert opted_in.run("flush").stdout == "Sent 1 event.\n"
+
+
+NEVER = ("2026-13-45T25:61:61.000000Z", "0000-01-01T00:00:00.000000Z", "2026-02-31T00:00:00.000000Z")
+
+
+@pytest.mark.parametrize("when", NEVER)
+def test_a_time_that_never_was_breaks_no_command(opted_in: Checkout, when: str) -> None:
+    values = {"service_name": "plex"}
+    line = events.build("service_disabled", values, "550e8400-e29b-41d4-a716-446655440000", 10**18, bytes(16))
+    damaged = re.sub(rb'"timestamp":"[^"]+"', f'"timestamp":"{when}"'.encode(), line)
+    Path(os.fsdecode(opted_in.spool.file)).write_bytes(damaged)
+    folder = opted_in.path / "onramp.spool.d"
+    folder.mkdir()
+    (folder / "sent").write_bytes(damaged + b'{}\n{"uuid": []}\n')
+    (folder / "state.json").write_text('{"at": Infinity, "outcome": "accepted"}')
+
+    for command in ("status", "show-pending", "show-sent"):
+        assert "Traceback" not in on_a_terminal(opted_in, command)
+
+
+def test_an_event_without_a_line_break_waits_too(opted_in: Checkout, receiver: Receiver) -> None:
+    opted_in.hold_back_flusher()
+    opted_in.track()
+    place = Path(os.fsdecode(opted_in.spool.file))
+    place.write_bytes(place.read_bytes().rstrip(b"\n"))
+
+    assert opted_in.status()["pending"] == 1
+    assert opted_in.run("flush").stdout == "Sent 1 event.\n"
+    assert len(receiver.accepted) == 1
+
+
+@pytest.mark.parametrize("streams", [">&-", "2>&-", ">/dev/full", "2>/dev/full", ">&- 2>&-"])
+@pytest.mark.parametrize(("command", "statuses"), [("status", {0, 1}), ("show-id", {0, 1}), ("track nonsense", {2})])
+def test_closed_and_full_streams_are_no_reason_for_a_traceback(
+    opted_in: Checkout, command: str, statuses: set[int], streams: str
+) -> None:
+    done = subprocess.run(
+        ["sh", "-c", f"{COMMAND} --root {opted_in.path} {command} {streams}"],
+        env=opted_in.env,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode in statuses
+    assert "Traceback" not in done.stderr
+    assert len(done.stderr.splitlines()) <= 1
+
+
+def test_enable_does_not_reach_through_a_link_in_place_of_the_folder(opted_in: Checkout, tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    victim.mkdir()
+    (victim / "not-before").write_text("precious")
+    (opted_in.path / "onramp.spool.d").symlink_to(victim)
+
+    opted_in.run("enable")
+
+    assert (victim / "not-before").read_text() == "precious"
+
+
+@pytest.mark.parametrize("name", ["sent", "state.json.part", "not-before"])
+def test_a_hard_link_in_the_place_of_a_file_of_ours_is_not_written_to(
+    opted_in: Checkout, tmp_path: Path, name: str
+) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    os.utime(victim, (1, 1))
+    opted_in.hold_back_flusher()
+    opted_in.track()
+    (opted_in.path / "onramp.spool.d" / name).unlink(missing_ok=True)
+    (opted_in.path / "onramp.spool.d" / name).hardlink_to(victim)
+
+    opted_in.run("flush", check=False)
+
+    assert victim.read_text() == "precious"
+    assert victim.stat().st_mtime == 1
+
+
+def test_events_of_a_time_without_permission_are_sent_with_the_next_ones(
+    read_only: Checkout, receiver: Receiver
+) -> None:
+    read_only.env["ONRAMP_ANALYTICS_HOST"] = "http://127.0.0.1:9"
+    read_only.track()
+    wait_until(lambda: read_only.status()["last_run"], "the host was not reached")
+    read_only.path.chmod(0o755)
+    read_only.env["ONRAMP_ANALYTICS_HOST"] = receiver.url
+    (own,) = (Path(read_only.env["HOME"]) / ".local/state/onramp-analytics").iterdir()
+    (own / "onramp.spool.d" / "not-before").unlink()
+
+    read_only.track()
+
+    assert receiver.wait_for(2)
+
+
+def test_a_user_without_a_home_is_no_reason_for_a_traceback(read_only: Checkout) -> None:
+    read_only.env["HOME"] = "relative"
+
+    read_only.track()
+
+    assert read_only.run("status").returncode == 0
+    assert "Traceback" not in read_only.run("disable", check=False).stderr
+
+
+def test_ctrl_c_at_track_prints_nothing(opted_in: Checkout) -> None:
+    code = (
+        "import sys\n"
+        "from onramp_analytics import __main__, tracker\n"
+        "def pressed(*_): raise KeyboardInterrupt\n"
+        "tracker.main = pressed\n"
+        "sys.argv[1:] = ['track', 'x']\n"
+        "sys.exit(__main__.main())\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], env=opted_in.env, capture_output=True, check=False)
+
+    assert (done.returncode, done.stdout, done.stderr) == (130, b"", b"")
+
+
 def test_events_is_the_catalogue(checkout: Checkout) -> None:
     said = checkout.run("events").stdout
 

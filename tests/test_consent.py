@@ -6,12 +6,15 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from onramp_analytics import consent, events, segments
+from onramp_analytics import consent, events, flush, lockfile, optin, segments
 from onramp_analytics import spool as spools
+from onramp_analytics.errors import CouldNot
 from onramp_analytics.receiver import Answer, Receiver
+from onramp_analytics.spool import Spool
 from tests.conftest import COMMAND, Checkout, flushers_of, wait_until
 
 ON = "ANALYTICS_ENABLED=1\nANALYTICS_ID=550e8400-e29b-41d4-a716-446655440000\nANALYTICS_NOTICE_SHOWN=1\n"
@@ -278,3 +281,95 @@ def test_a_flusher_that_lingers_while_consent_goes_sends_nothing_and_leaves_noth
     wait_until(lambda: not flushers_of(opted_in), "the flusher has ended")
     assert opted_in.files() == {"onramp.lock"}
     assert receiver.requests == []
+
+
+def test_a_flush_that_comes_after_disable_leaves_nothing_on_the_disk(opted_in: Checkout) -> None:
+    spools.make_folder(opted_in.spool)
+    opted_in.lock.write_text("ANALYTICS_ENABLED=0\n")
+
+    with segments.flusher_lock(opted_in.spool):
+        state = flush.run(opted_in.spool, opted_in.root, 5)
+
+    assert state.outcome == "off"
+    assert opted_in.files() == {"onramp.lock"}
+
+
+def test_a_flush_while_analytics_are_off_claims_nothing(opted_in: Checkout) -> None:
+    opted_in.hold_back_flusher()
+    opted_in.track()
+    before = opted_in.files()
+
+    done = opted_in.run("flush", env={"DO_NOT_TRACK": "1"}, check=False)
+
+    assert done.stderr == "onramp-analytics: nothing was sent: analytics are off: DO_NOT_TRACK is set\n"
+    assert opted_in.files() == before
+
+
+def test_a_change_that_was_overtaken_by_disable_does_not_turn_analytics_on_again(
+    opted_in: Checkout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    updated = lockfile.updated
+
+    def overtaken(content: bytes, changes: dict[bytes, bytes]) -> bytes:
+        opted_in.lock.write_text("ANALYTICS_ENABLED=0\n")
+        return updated(content, changes)
+
+    monkeypatch.setattr(lockfile, "updated", overtaken)
+
+    with pytest.raises(CouldNot, match="changed meanwhile"):
+        optin.reset_id(opted_in.root)
+
+    assert opted_in.lock.read_text() == "ANALYTICS_ENABLED=0\n"
+    assert opted_in.files() == {"onramp.lock", "onramp.spool.lock"}
+
+
+def test_only_disable_goes_on_without_the_lock(opted_in: Checkout) -> None:
+    before = opted_in.lock.read_text()
+    (opted_in.path / "onramp.spool.lock").mkdir()
+
+    assert opted_in.run("reset-id", check=False).returncode == 1
+    assert opted_in.run("enable", check=False).returncode == 1
+    assert opted_in.lock.read_text() == before
+    opted_in.run("disable", check=False)
+
+    assert "ANALYTICS_ENABLED=0" in opted_in.lock.read_text()
+
+
+def test_a_tracker_that_was_stopped_under_the_lock_takes_its_event_back_after_disable(
+    opted_in: Checkout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = spools._write
+
+    def disabled_meanwhile(spool: Spool, lines: bytes) -> str:
+        opted_in.lock.write_text("ANALYTICS_ENABLED=0\n")
+        segments.purge(spool)
+        return write(spool, lines)
+
+    monkeypatch.setattr(spools, "_write", disabled_meanwhile)
+
+    outcome = spools.append(opted_in.spool, an_event_line(), lambda: consent.ask({}, opted_in.root).on)
+
+    assert outcome == "off"
+    assert opted_in.files() == {"onramp.lock"}
+
+
+def test_disable_ends_nobody_who_only_reads_the_flushers_lock_file(opted_in: Checkout) -> None:
+    spools.make_folder(opted_in.spool)
+    path = Path(os.fsdecode(segments.flusher_lock_path(opted_in.spool)))
+    path.touch()
+    with subprocess.Popen(["tail", "-f", str(path)]) as reader:
+        wait_until(lambda: any(path.samefile(fd) for fd in Path(f"/proc/{reader.pid}/fd").iterdir()), "it is open")
+
+        opted_in.run("disable")
+
+        assert reader.poll() is None
+        reader.kill()
+
+
+def test_disable_sweeps_up_what_a_killed_reset_id_left(opted_in: Checkout) -> None:
+    opted_in.lock.write_text("ANALYTICS_ENABLED=0\n")
+    (opted_in.path / "onramp.lock.new").write_text("ANALYTICS_ID=550e8400-e29b-41d4-a716-446655440000\n")
+
+    opted_in.run("disable")
+
+    assert opted_in.files() == {"onramp.lock"}

@@ -121,6 +121,17 @@ def test_without_a_catalogue_every_name_is_replaced(tmp_path: Path) -> None:
     assert events.clean("error_occurred", {"command": "start", "error_type": "exit_1"}, none)["command"] == "other"
 
 
+def test_a_catalogue_that_is_too_long_publishes_no_half_name(tmp_path: Path) -> None:
+    (tmp_path / "make.d").mkdir()
+    line = b"service my-wiki-of-ours\n"
+    filler = b"#" * (events.CATALOGUE_LIMIT - len(b"service my-wiki") - 1) + b"\n"
+    (tmp_path / "make.d" / "analytics.names").write_bytes(filler + line)
+
+    found = events.clean("service_disabled", {"service_name": "my-wiki"}, events.published(bytes(tmp_path)))
+
+    assert found == {"service_name": "custom"}
+
+
 def test_a_catalogue_behind_a_link_does_not_count(tmp_path: Path) -> None:
     (tmp_path / "make.d").mkdir()
     (tmp_path / "elsewhere").write_bytes(PUBLISHED)
@@ -223,6 +234,8 @@ def _changed(path: str, value: object) -> dict[str, Any]:
         ("timestamp", "yesterday"),
         ("timestamp", 1767441600),
         ("timestamp", "2026-01-03T12:00:00.12345xZ"),
+        ("timestamp", "2026-13-03T12:00:00.123456Z"),
+        ("timestamp", "2026-01-03T12:00:60.123456Z"),
         ("extra", "1"),
         ("properties", []),
         ("properties/has_scaffold", "true"),
@@ -237,6 +250,7 @@ def _changed(path: str, value: object) -> dict[str, Any]:
         ("properties/$process_person_profile", 0),
         ("properties/$lib", "other"),
         ("properties/$lib_version", "alice's"),
+        ("properties/$lib_version", "0-secret.lan_user-jo"),
         ("properties/$lib_version", "x" * 50),
     ],
 )

@@ -62,6 +62,9 @@ def main() -> int:
         0 done, 1 could not, 2 used wrongly. Errors are one line on standard error.
     """
     register_all()
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by the caller
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115  (until the process ends)
     try:
         status = commands.main(prog_name="onramp-analytics", standalone_mode=False)
         sys.stdout.flush()
@@ -73,9 +76,19 @@ def main() -> int:
     except click.Abort:
         return _fail("stopped", 1)
     except (BrokenPipeError, SystemExit):  # click's way of saying it: `show-pending | head` has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _stop_writing()
         return 0
+    except OSError as error:
+        _stop_writing()
+        return _fail(
+            f"{error.filename or 'the output'} cannot be used ({error.strerror}): mend that, then try again", 1
+        )
     return status if isinstance(status, int) else 0
+
+
+def _stop_writing() -> None:
+    """Let what is still to be written go nowhere, so that the interpreter does not complain at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def _fail(sentence: str, status: int) -> int:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import time
 
 import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from onramp_analytics import optin, segments
+from onramp_analytics import consent, segments, userspool
 from onramp_analytics import spool as spools
 from onramp_analytics.cli import checkout, counted
 from onramp_analytics.errors import CouldNot
@@ -39,7 +40,10 @@ def flush(context: click.Context, timeout: float) -> None:
     """
     root = checkout(context)
     until = time.monotonic() + timeout
-    waiting = [spool for spool in optin.spools_of(root) if segments.count(spool)]
+    now = consent.ask(os.environb, root)
+    waiting = [spool for spool in userspool.spools_of(root) if segments.count(spool)]
+    if waiting and not now.on:
+        raise CouldNot(f"nothing was sent: analytics are off: {now.why}")
     for spool in waiting:
         _report(_send(spool, root, until))
     if not waiting:

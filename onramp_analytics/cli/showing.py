@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import calendar
 import json
 import os
 import sys
@@ -9,14 +10,13 @@ import textwrap
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict
-from datetime import datetime, timezone
 from typing import Any
 
 import click
 from rich.console import Console
 from rich.table import Table
 
-from onramp_analytics import consent, destination, events, health, journal, optin, segments
+from onramp_analytics import consent, destination, events, health, journal, optin, segments, userspool
 from onramp_analytics import spool as spools
 from onramp_analytics.cli import checkout, counted
 from onramp_analytics.errors import Misconfigured
@@ -49,7 +49,7 @@ def status(context: click.Context, *, as_json: bool) -> None:
 
 def _status(root: bytes) -> dict[str, Any]:
     """Everything that `status` tells, as it is; times are in seconds since 1970."""
-    now, here = consent.ask(os.environb, root), optin.spools_of(root)
+    now, here = consent.ask(os.environb, root), userspool.spools_of(root)
     last = max((journal.load_state(spool) for spool in here), key=lambda state: state.at)
     not_before = max(map(spools.not_before, here))
     first = next(_pending(root), None)
@@ -123,7 +123,9 @@ _UNITS = ((86_400, "day"), (3_600, "hour"), (60, "minute"))
 
 
 def _seconds(timestamp: str) -> float:
-    return datetime.strptime(timestamp, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=timezone.utc).timestamp()
+    """An event's timestamp in seconds since 1970."""
+    numbers = map(int, timestamp[:19].replace("T", "-").replace(":", "-").split("-"))
+    return calendar.timegm((*numbers, 0, 0, 0))
 
 
 @click.command("show-pending")
@@ -143,7 +145,7 @@ def show_pending(context: click.Context, *, as_json: bool) -> None:
 
 def _pending(root: bytes, skipped: list[int] | None = None) -> Iterator[dict[str, Any]]:
     published = events.published(root)
-    for spool in optin.spools_of(root):
+    for spool in userspool.spools_of(root):
         for file in segments.pending_files(spool):
             for pending in segments.read(file, published):
                 if pending:
@@ -160,7 +162,7 @@ def show_sent(context: click.Context, *, as_json: bool) -> None:
 
     A table on a terminal; one JSON object a line with --json or in a pipe.
     """
-    sent = (event for spool in optin.spools_of(checkout(context)) for event in journal.sent(spool))
+    sent = (event for spool in userspool.spools_of(checkout(context)) for event in journal.sent(spool))
     _show(sent, as_json=as_json, nothing="Nothing was sent yet.")
 
 
