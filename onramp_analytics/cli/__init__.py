@@ -80,9 +80,8 @@ def main() -> int:
         return 0
     except OSError as error:
         _stop_writing()
-        return _fail(
-            f"{error.filename or 'the output'} cannot be used ({error.strerror}): mend that, then try again", 1
-        )
+        what = os.fsdecode(error.filename or "the output")
+        return _fail(f"{what} cannot be used ({error.strerror}): mend that, then try again", 1)
     return status if isinstance(status, int) else 0
 
 

@@ -65,7 +65,8 @@ def _send(spool: Spool, root: bytes, until: float) -> State:
                 task = bar.add_task("sending", total=segments.count(spool))
                 return sender.run(spool, root, until - time.monotonic(), lambda done: bar.advance(task, done))
     except OSError as error:
-        raise CouldNot(f"{error.filename or 'the spool'} cannot be used ({error.strerror}): see `status`") from None
+        what = os.fsdecode(error.filename or "the spool")
+        raise CouldNot(f"{what} cannot be used ({error.strerror}): see `status`") from None
 
 
 def _report(state: State) -> None:
@@ -73,7 +74,7 @@ def _report(state: State) -> None:
     parts += [f"{n} refused by the server" for n in [state.refused] if n]
     parts += [f"{n} too old" for n in [state.expired] if n]
     parts += [f"{counted(n, 'damaged line')} skipped" for n in [state.skipped] if n]
-    if any((state.sent, state.refused, state.expired, state.skipped)):
+    if state.outcome == ACCEPTED or any((state.sent, state.refused, state.expired, state.skipped)):
         click.echo(", ".join(parts).capitalize() + ".")
     if state.outcome != ACCEPTED:
         raise CouldNot(f"the rest is kept: {state.reason}")
