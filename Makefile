@@ -45,7 +45,7 @@ build: $(READY) ## Build the wheel and the sdist into dist/
 	@$(BIN)/python -m build --outdir dist .
 
 clean: ## Delete what the targets made
-	@rm -rf $(VENV) dist .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache
+	@rm -rf $(VENV) dist .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
 
 # The packages are installed again when pyproject.toml changes; otherwise this costs nothing.
 $(READY): pyproject.toml

@@ -13,7 +13,7 @@ def main() -> int:
         root, rest = rest[1], rest[2:]
     elif rest and rest[0].startswith("--root="):
         root, rest = rest[0].removeprefix("--root="), rest[1:]
-    if rest[:1] == ["track"] and "--help" not in rest:
+    if rest[:1] == ["track"] and not {"-h", "--help"} & set(rest):
         try:
             from onramp_analytics import tracker
 

@@ -25,7 +25,7 @@ _IN_DOCKER = b"/.dockerenv"
 
 _NULL = b"/dev/null"
 _STREAMS = [(posix.POSIX_SPAWN_OPEN, fd, _NULL, posix.O_RDWR, 0) for fd in (0, 1, 2)]
-_started: list[int] = []  # children of this process that it has not yet collected
+_started: set[int] = set()  # children of this process that it has not yet collected
 
 
 def start_flusher(spool: Spool, root: bytes, environ: "Mapping[bytes, bytes]") -> None:
@@ -43,7 +43,7 @@ def start_flusher(spool: Spool, root: bytes, environ: "Mapping[bytes, bytes]") -
     kept = {name: environ[name] for name in KEPT if name in environ}
     first_life = __file__.removesuffix("detach.py") + "detached.py"
     command: list[str | bytes] = [sys.executable, "-IS", first_life, root, spool.home]
-    _started.append(_spawn(command, kept))
+    _started.add(_spawn(command, kept))
 
 
 def _spawn(command: "list[str | bytes]", environ: "Mapping[bytes, bytes]") -> int:
@@ -60,10 +60,10 @@ def _spawn(command: "list[str | bytes]", environ: "Mapping[bytes, bytes]") -> in
 
 def _collect() -> None:
     """Take the exit status of children that have ended, so that a long-lived caller keeps no zombies."""
-    for pid in _started[:]:
+    for pid in tuple(_started):
         try:
             ended = posix.waitpid(pid, posix.WNOHANG)[0]
         except OSError:  # not our child: we are a fork, or the caller collected it
             ended = pid
         if ended:
-            _started.remove(pid)
+            _started.discard(pid)  # another thread may have been here first

@@ -35,7 +35,7 @@ from onramp_analytics import consent, spool
 from onramp_analytics.spool import Spool
 
 LONGEST_LIFE = 120  # seconds from start to end: the contract's
-LINGER = (1.0, 3.0)  # seconds: most follow-up commands come within, and nobody waits for it
+LINGER = (2.0, 4.0)  # seconds: most follow-up commands come within, and nobody waits for it
 
 
 def linger(root: bytes, home: bytes) -> bool:
@@ -63,7 +63,8 @@ def main() -> None:
     root, home = (argument.encode("utf-8", "surrogateescape") for argument in sys.argv[1:3])
     _give_way()
     if linger(root, home):
-        command = [sys.executable, "-I", "-m", "onramp_analytics.flush", root, home]
+        # Not -I, which leaves out what a user installed for himself; the working directory is /, which is root's.
+        command = [sys.executable, "-E", "-m", "onramp_analytics.flush", root, home]
         posix.execve(sys.executable, command, posix.environ)  # type: ignore[arg-type]
 
 

@@ -174,7 +174,8 @@ class Run:
             journal.log_sent(self._spool, [p.event for p in batch if p.event["distinct_id"] == self._own_id])
             self.counts["sent"] += len(batch)
         else:
-            journal.log_refused(self._spool, batch[0].event, outcome.reason)
+            if batch[0].event["distinct_id"] == self._own_id:
+                journal.log_refused(self._spool, batch[0].event, outcome.reason)
             self.counts["refused"] += 1
         self._segment = segments.acknowledge(self._segment, batch[-1].end)
         self._progress(len(batch))

@@ -32,7 +32,7 @@ class State:
 
     Attributes:
         at: when, in seconds since 1970; 0 when there was none.
-        outcome: one of the words of `posthog_api`, or "" when there was none.
+        outcome: one of the words of `outcome.py`, or "" when there was none.
         reason: for a person.
         last_sent_at: when events were last accepted, in seconds since 1970; 0 when never.
         failures: runs that failed one after the other, which the back-off counts.

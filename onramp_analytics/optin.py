@@ -67,21 +67,37 @@ def disable(root: bytes) -> None:
         CouldNot: `onramp.lock` cannot be written; or a flusher of another user does not end; or something cannot be
             deleted. Consent is off in the last two.
     """
-    if os.path.lexists(os.path.join(root, b"onramp.lock")):
-        _change(root, lambda _now: {lockfile.ENABLED: b"0"}, insist=True)
+    failed = _withdraw(root)
     with suppress(OSError):
         program.forget(root)  # make looks at the consent first; left behind, it does nothing
     for spool in userspool.spools_of(root):
+        if not (failed and spool.home == root):  # what a user's own spool holds is theirs to delete in any case
+            _delete(spool)
+    if failed:
+        raise failed
+
+
+def _withdraw(root: bytes) -> CouldNot | None:
+    """Write the choice; where it cannot be written, return why."""
+    if os.path.lexists(os.path.join(root, b"onramp.lock")):
         try:
-            with ExitStack() as held:
-                _end_flusher(spool, held)
-                _hold_if_possible(segments.locked(spool), held)
-                segments.purge(spool)
-        except OSError as error:
-            what = os.fsdecode(error.filename or spool.home)
-            raise CouldNot(
-                f"analytics are off, but {what} could not be deleted ({error.strerror}): delete it by hand"
-            ) from None
+            _change(root, lambda _now: {lockfile.ENABLED: b"0"}, insist=True)
+        except CouldNot as error:
+            return CouldNot(f"{error}, or set DO_NOT_TRACK=1 to turn analytics off for yourself")
+    return None
+
+
+def _delete(spool: Spool) -> None:
+    try:
+        with ExitStack() as held:
+            _end_flusher(spool, held)
+            _hold_if_possible(segments.locked(spool), held)
+            segments.purge(spool)
+    except OSError as error:
+        what = os.fsdecode(error.filename or spool.home)
+        raise CouldNot(
+            f"analytics are off, but {what} could not be deleted ({error.strerror}): delete it by hand"
+        ) from None
 
 
 def _end_flusher(spool: Spool, held: ExitStack) -> None:

@@ -1,4 +1,4 @@
-"""The flusher's half of the on-disk protocol: claim, read, acknowledge, and what it keeps about its runs.
+"""The flusher's half of the on-disk protocol: claim, read, acknowledge.
 
 A segment is a file `<ns>-<pid>.<offset>` in the spool's folder. It is a spool that was claimed by renaming it, or one
 event that a tracker spilled. The offset in its name says how many bytes are done; renaming it to a higher offset is
@@ -128,7 +128,10 @@ def waiting(spool: Spool) -> list[Segment]:
 
 
 def _names(spool: Spool) -> list[bytes]:
-    return os.listdir(spool.folder) if spools.has_folder(spool) else []
+    try:
+        return os.listdir(spool.folder) if spools.has_folder(spool) else []
+    except OSError:  # another user's
+        return []
 
 
 def count(spool: Spool) -> int:
@@ -225,14 +228,17 @@ def pending_files(spool: Spool) -> Iterator[BinaryIO]:
 
     The spool is opened first: if it is claimed meanwhile it shows up among the segments too, and is known by its inode.
     """
-    with suppress(OSError), open_segment(spool.file, 0) as newest:
+    try:
+        newest = open_segment(spool.file, 0)
+    except OSError:
+        yield from _segment_files(spool)
+        return
+    with newest:
         inode = os.fstat(newest.fileno()).st_ino
         for file in _segment_files(spool):
             if os.fstat(file.fileno()).st_ino != inode:
                 yield file
         yield newest
-        return
-    yield from _segment_files(spool)
 
 
 def _segment_files(spool: Spool) -> Iterator[BinaryIO]:

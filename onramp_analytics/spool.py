@@ -10,9 +10,9 @@
         state.json, sent, refused      how the last run ended, what was sent, what the server refused
 
 `home` is the checkout, or a folder of the user's own where the user may not write in the checkout (`userspool.py`).
-The other half of the protocol, claim, read and acknowledge, is in `segments.py`; names of files are in these two only.
+The other half of the protocol, claim, read and acknowledge, is in `segments.py`; `journal.py` has the last line.
 
-The races, and what closes them (measured in docs/protocol.md):
+The races, and what closes them:
 
  1. Trackers and a claim at once: all hold the flock of `onramp.spool.lock`; the spool is opened under it, by name.
  2. `disable` removes the lock file: a tracker that waited on it holds the lock of nothing, sees that the file has no

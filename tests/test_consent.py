@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -266,7 +267,7 @@ def test_reset_id_keeps_the_choice(checkout: Checkout) -> None:
 
 def an_event_line() -> bytes:
     values = {"service_name": "plex"}
-    now = 1_795_000_000 * 10**9
+    now = time.time_ns()
     return events.build("service_disabled", values, "550e8400-e29b-41d4-a716-446655440000", now, os.urandom(16))
 
 

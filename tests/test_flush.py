@@ -20,6 +20,7 @@ from onramp_analytics.journal import State
 from onramp_analytics.outcome import MISCONFIGURED, OUT_OF_TIME, UNLIKE_POSTHOG, UNREACHED, Outcome
 from onramp_analytics.receiver import CAPTIVE_PORTAL, OK, Answer, Receiver, Request
 from onramp_analytics.segments import Pending
+from onramp_analytics.spool import Spool
 from tests.conftest import Checkout
 
 ID = "550e8400-e29b-41d4-a716-446655440000"
@@ -481,3 +482,31 @@ def test_a_second_flusher_does_not_start(opted_in: Checkout, receiver: Receiver)
     assert done.returncode == 1
     assert "another flusher is still sending" in done.stderr
     assert receiver.requests == []
+
+
+def test_an_event_that_comes_just_before_the_flusher_says_that_it_ends_is_sent_by_it(
+    here: Checkout, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Race 5 of spool.py: its tracker still saw a flusher alive, and so started none."""
+    set_not_before, late = spools.set_not_before, list[str]()
+
+    def track_just_before(spool: Spool, when: float) -> None:
+        if when == 0 and not late:
+            late.extend(fill(here, 1, first=500))
+        set_not_before(spool, when)
+
+    monkeypatch.setattr(spools, "set_not_before", track_just_before)
+    fill(here, 1)
+
+    run(here)
+
+    assert late[0] in uuids(receiver.accepted)
+
+
+def test_a_refused_event_of_an_identifier_that_was_reset_is_not_remembered(here: Checkout, receiver: Receiver) -> None:
+    bad = fill(here, 1, distinct_id=OTHER_ID)
+    receiver.answer_always(poison(*bad))
+
+    assert run(here).refused == 1
+
+    assert journal.refused(here.spool) == []

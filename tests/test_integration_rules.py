@@ -95,7 +95,7 @@ def test_no_flusher_is_started_in_the_tool_container(
         return os.getpid()  # no child of ours, so that it is never waited for
 
     monkeypatch.setattr(posix, "posix_spawn", spawn)
-    monkeypatch.setattr(detach, "_started", [])
+    monkeypatch.setattr(detach, "_started", set())
 
     detach.start_flusher(Spool(os.fsencode(tmp_path)), root, {})
 

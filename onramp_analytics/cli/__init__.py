@@ -70,6 +70,9 @@ def main() -> int:
         sys.stdout.flush()
     except CouldNot as error:
         return _fail(str(error), 1)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        return 2
     except click.UsageError as error:
         command = error.ctx.command_path if error.ctx else "onramp-analytics"
         return _fail(f"{error.format_message().rstrip('.')}: see `{command} --help`", 2)

@@ -70,10 +70,10 @@ def disable(context: click.Context) -> None:
     """Turn analytics off, and delete everything that is pending."""
     root = checkout(context)
     optin.disable(root)
-    click.echo("Analytics disabled. What was pending is deleted, and nothing leaves any more.")
     now = consent.ask(os.environb, root)
     if now.on:
-        click.echo(f"In this shell they stay on: {now.why}. Unset it to be done.", err=True)
+        raise CouldNot(f"what was pending is deleted, but analytics stay on in this shell: {now.why}: unset it")
+    click.echo("Analytics disabled. What was pending is deleted, and nothing leaves any more.")
 
 
 @click.command("show-id")

@@ -27,7 +27,7 @@ def register(group: click.Group) -> None:
 @click.option(
     "--timeout",
     metavar="S",
-    type=click.FloatRange(min=0, min_open=True),
+    type=click.FloatRange(min=0, max=86_400, min_open=True),
     default=60.0,
     show_default=True,
     help="Seconds after which no further request is made.",

@@ -107,7 +107,7 @@ def _next_try(found: dict[str, Any]) -> str:
     if not found["on"]:
         return "none while analytics are off"
     if found["next_try"]:
-        return f"{_ago(found['next_try'])} at the latest" if found["pending"] else "with the next event"
+        return f"with the next event, {_ago(found['next_try'])} at the earliest"
     return "with the next event"
 
 
