@@ -37,7 +37,7 @@ MOST_EVENTS, MOST_BYTES = 100, 1 << 20  # a batch: the contract's
 OLDEST = 30 * 86_400  # seconds after which an event is dropped: the contract's
 TRIES = 3  # failed requests in a run: the contract's, and what PostHog asks of its SDKs
 RUN = LONGEST_LIFE - LINGER[1] - posthog_api.DEADLINE - 5  # seconds in which a run may begin a request
-LOCK_WAIT = 2.0  # seconds for the flusher before us to end (spool.md's race, 0 stranded in 3,000 rounds)
+LOCK_WAIT = 2.0  # seconds for the flusher before us to end (race 5 of spool.py; 0 stranded in 3,000 rounds)
 
 KEEP, SPLIT, SETTLE = "keep", "split", "settle"
 #: What happens to the events of a request (contract, "Sending").
@@ -217,9 +217,10 @@ def run(spool: Spool, root: bytes, seconds: float, progress: Callable[[int], Non
     Returns:
         How it ended: `outcome` is ACCEPTED when nothing is left.
     """
-    if not consent.ask(os.environb, root).on:
+    permission = consent.ask(os.environb, root)
+    if not permission.on:
         segments.leave(spool)
-        return State(outcome=OFF, reason=f"analytics are off: {consent.ask(os.environb, root).why}")
+        return State(outcome=OFF, reason=f"analytics are off: {permission.why}")
     before, now = journal.load_state(spool), time.time()
     work = Run(spool, root, seconds, progress)
     outcome = Outcome(ACCEPTED)
@@ -263,18 +264,18 @@ def _wind_up(spool: Spool, state: State, outcome: Outcome) -> None:
 def main() -> None:
     """Be the detached flusher: send what is there, or leave it for the next one. Never prints."""
     root, home = os.fsencode(sys.argv[1]), os.fsencode(sys.argv[2])
-    spool = Spool(home)
-    _run_detached(spool, root)
+    until = time.monotonic() + RUN  # for both together: a flusher is never a daemon
+    _run_detached(Spool(home), root, until)
     for other in userspool.spools_of(root):  # events of a time when this user could not write here
         if other.home != home and spools.flusher_is_due(other, time.time()):
-            _run_detached(other, root)
+            _run_detached(other, root, until)
 
 
-def _run_detached(spool: Spool, root: bytes) -> None:
+def _run_detached(spool: Spool, root: bytes, until: float) -> None:
     try:
         with segments.flusher_lock(spool, LOCK_WAIT) as held:
             if held:
-                run(spool, root, RUN)
+                run(spool, root, until - time.monotonic())
     except OSError:
         pass  # the folder is gone or not ours: `status` says so
 

@@ -14,7 +14,7 @@ from freezegun import freeze_time
 from hypothesis import given
 from hypothesis import strategies as st
 
-from onramp_analytics import events, flush, journal, segments
+from onramp_analytics import events, flush, journal, segments, userspool
 from onramp_analytics import spool as spools
 from onramp_analytics.journal import State
 from onramp_analytics.outcome import MISCONFIGURED, OUT_OF_TIME, UNLIKE_POSTHOG, UNREACHED, Outcome
@@ -510,3 +510,25 @@ def test_a_refused_event_of_an_identifier_that_was_reset_is_not_remembered(here:
     assert run(here).refused == 1
 
     assert journal.refused(here.spool) == []
+
+
+def test_a_flusher_of_two_spools_lives_no_longer_than_one_of_one(
+    here: Checkout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = Spool(userspool.make_home(here.root))
+    for spool in (here.spool, own):
+        spools.make_folder(spool)
+    given, clock = list[float](), [1000.0]
+
+    def long_run(_spool: Spool, _root: bytes, seconds: float) -> State:
+        given.append(seconds)
+        clock[0] += 60
+        return State()
+
+    monkeypatch.setattr(flush, "run", long_run)
+    monkeypatch.setattr("onramp_analytics.flush.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr("sys.argv", ["flush", str(here.path), str(here.path)])
+
+    flush.main()
+
+    assert given == [flush.RUN, flush.RUN - 60]
