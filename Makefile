@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format types cover bench build clean
+.PHONY: help demo test lint format types cover torture bench build clean
 
 # The targets that OnRamp takes as they are; here they use the command of the virtual environment.
 ONRAMP_ANALYTICS ?= $(BIN)/onramp-analytics
@@ -37,6 +37,9 @@ cover: $(READY) ## Run the tests and show what they do not reach, the detached p
 	@$(BIN)/coverage run -m pytest -n auto
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report
+
+torture: $(READY) ## Break everything on purpose, and count what becomes of the events (ten minutes)
+	@$(BIN)/python -m tests.torture
 
 bench: $(READY) ## Measure what it costs against the budgets (some minutes; ARGS="--json FILE")
 	@$(BIN)/python -m tests.bench $(ARGS)

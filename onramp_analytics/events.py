@@ -279,8 +279,8 @@ def admit(event: object, published: bytes) -> "dict[str, Any] | None":
         values = clean(name, own, published)
     except ValueError:
         return None
-    # A text where a boolean or a number belongs cleans well, but is not what we write.
-    if any(type(value) is not type(own[key]) for key, value in values.items()):
+    # A text where a boolean or a number belongs cleans well, and so does a number out of range: we write neither.
+    if any(repr(value) != repr(own[key]) for key, value in values.items() if not isinstance(value, str)):
         return None
     return {**event, "properties": {**values, **fixed}}
 

@@ -12,6 +12,9 @@ import random
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from functools import partial
+from typing import Any
 
 from onramp_analytics import consent, destination, events, journal, posthog_api, segments, userspool
 from onramp_analytics import spool as spools
@@ -37,6 +40,7 @@ MOST_EVENTS, MOST_BYTES = 100, 1 << 20  # a batch: the contract's
 OLDEST = 30 * 86_400  # seconds after which an event is dropped: the contract's
 TRIES = 3  # failed requests in a run: the contract's, and what PostHog asks of its SDKs
 RUN = LONGEST_LIFE - LINGER[1] - posthog_api.DEADLINE - 5  # seconds in which a run may begin a request
+LOG_WAIT = 0.2  # seconds for the spool's lock; where it stays busy the events are sent, but not remembered
 LOCK_WAIT = 2.0  # seconds for the flusher before us to end (race 5 of spool.py; 0 stranded in 3,000 rounds)
 
 KEEP, SPLIT, SETTLE = "keep", "split", "settle"
@@ -170,15 +174,19 @@ class Run:
             self._settle(batch[len(batch) // 2 :])
             return
         if outcome.kind == ACCEPTED:
-            # An event of an identifier that was reset meanwhile is sent, but not remembered.
-            journal.log_sent(self._spool, [p.event for p in batch if p.event["distinct_id"] == self._own_id])
+            self._remember(batch, journal.log_sent)
             self.counts["sent"] += len(batch)
         else:
-            if batch[0].event["distinct_id"] == self._own_id:
-                journal.log_refused(self._spool, batch[0].event, outcome.reason)
+            self._remember(batch, partial(journal.log_refused, reason=outcome.reason))
             self.counts["refused"] += 1
         self._segment = segments.acknowledge(self._segment, batch[-1].end)
         self._progress(len(batch))
+
+    def _remember(self, batch: list[Pending], log: Callable[[Spool, list[dict[str, Any]]], None]) -> None:
+        """Log what was settled, unless its identifier was reset meanwhile (race 6 of spool.py)."""
+        with suppress(OSError), segments.locked(self._spool, LOG_WAIT) as held:
+            if held and consent.ask(os.environb, self._root).id == batch[0].event["distinct_id"]:
+                log(self._spool, [p.event for p in batch])
 
     def _request(self, batch: list[Pending]) -> Outcome:
         """Make one request, and again while the host is not reached and the run has tries and time left."""
@@ -202,7 +210,6 @@ class Run:
             raise _Stop(OFF, f"analytics are off: {now.why}")
         if not now.notice_shown:
             raise _Stop(OFF, "the notice was not shown yet: run `onramp-analytics enable` on a terminal")
-        self._own_id = now.id
 
 
 def run(spool: Spool, root: bytes, seconds: float, progress: Callable[[int], None] = lambda _done: None) -> State:

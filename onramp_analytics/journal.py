@@ -75,9 +75,10 @@ def log_sent(spool: Spool, batch: list[dict[str, Any]]) -> None:
     _append(spool, b"sent", b"".join(map(_line, batch)), largest=SENT_BYTES, kept=SENT_KEPT)
 
 
-def log_refused(spool: Spool, event: dict[str, Any], reason: str) -> None:
-    """Keep an event that the server refuses for good, with the server's reason; the newest 100 of them."""
-    _append(spool, b"refused", _line({"reason": reason, "event": event}), largest=REFUSED_BYTES, kept=REFUSED_KEPT)
+def log_refused(spool: Spool, batch: list[dict[str, Any]], reason: str) -> None:
+    """Keep events that the server refuses for good, with the server's reason; the newest 100 of them."""
+    lines = b"".join(_line({"reason": reason, "event": event}) for event in batch)
+    _append(spool, b"refused", lines, largest=REFUSED_BYTES, kept=REFUSED_KEPT)
 
 
 def sent(spool: Spool) -> list[dict[str, Any]]:

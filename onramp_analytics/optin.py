@@ -30,7 +30,8 @@ def enable(root: bytes) -> Consent:
     program.remember(root)
     for spool in userspool.spools_of(root):
         with suppress(OSError):
-            spools.take_back_not_before(spool)  # settings were perhaps mended: no need to wait out a back-off
+            if spools.not_before(spool):
+                spools.set_not_before(spool, 0)  # settings were perhaps mended: no need to wait out a back-off
     return consent.ask(os.environb, root)
 
 

@@ -27,13 +27,14 @@ def remember(root: bytes) -> None:
 
 
 def forget(root: bytes) -> None:
-    """Remove the file.
+    """Remove the file, and what a killed `remember` left half made.
 
     Raises:
         OSError: it is there and cannot be removed.
     """
-    with suppress(FileNotFoundError):
-        os.unlink(os.path.join(root, FILE))
+    for name in (FILE, _NEW):
+        with suppress(FileNotFoundError):
+            os.unlink(os.path.join(root, name))
 
 
 def _replace(root: bytes, content: bytes) -> None:

@@ -23,6 +23,9 @@ The races, and what closes them:
     what is not whole.
  5. The flusher ends while we append: it clears `not-before` before its last look at the spool, and we look at
     `not-before` after our append. Either it sees our event, or we see that a flusher is due.
+ 6. `reset-id` while the flusher writes down what was sent: both hold the lock, the one while it changes the identifier
+    and before it empties the log, the other while it looks at the identifier and writes. Either nothing of the old one
+    is written any more, or it is emptied.
 """
 
 import fcntl
@@ -92,7 +95,7 @@ def take_lock(spool: Spool, wait: float = LOCK_WAIT) -> int:
     Raises:
         OSError: the lock file cannot be opened.
     """
-    pause, left = FIRST_PAUSE, wait
+    pause, deadline = FIRST_PAUSE, 0.0
     while True:
         fd = posix.open(spool.lock, _OPEN, 0o600)
         try:
@@ -101,11 +104,12 @@ def take_lock(spool: Spool, wait: float = LOCK_WAIT) -> int:
                     fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
                     break
                 except BlockingIOError:
-                    if left <= 0:
+                    now = time.monotonic()  # measured, not added up: on a busy machine a sleep takes longer than asked
+                    deadline = deadline or now + wait
+                    if now >= deadline:
                         posix.close(fd)
                         return -1
                     time.sleep(pause)
-                    left -= pause
                     pause = min(2 * pause, LONGEST_PAUSE)
             found = posix.fstat(fd)
             give_to_owner(spool.home, fd, found)

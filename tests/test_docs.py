@@ -15,6 +15,7 @@ from onramp_analytics.cli import commands, register_all
 from onramp_analytics.cli.showing import catalogue
 from onramp_analytics.detach import KEPT
 from tests.conftest import COMMAND, Checkout
+from tests.torture.kinds import KINDS
 
 REPOSITORY = Path(__file__).parent.parent
 DOCUMENTS = [REPOSITORY / "README.md", REPOSITORY / "CHANGELOG.md", *sorted((REPOSITORY / "docs").rglob("*.md"))]
@@ -40,6 +41,13 @@ def test_every_test_that_a_document_names_exists(document: Path) -> None:
 
     for name in re.findall(r"`(test_\w+)`", document.read_text()):
         assert f"def {name}(" in tests, name
+
+
+def test_every_fault_that_is_tried_is_in_the_page_about_reliability_and_the_other_way_round() -> None:
+    page = (REPOSITORY / "docs" / "reliability.md").read_text()
+    tried = {fault.__name__ for faults in KINDS.values() for fault in faults}
+
+    assert tried == {name for name in re.findall(r"`([a-z_]{8,})`", page) if not name.startswith("test_")}
 
 
 def test_every_command_is_in_the_readme() -> None:
