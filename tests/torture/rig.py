@@ -265,7 +265,8 @@ class Rig:
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
         text = self.printed.read_text(errors="replace")
-        self.tally.expect("Traceback" not in text, f"a process printed: {text[-2000:]}")
+        _, traceback, rest = text.partition("Traceback")
+        self.tally.expect(not traceback, f"a process printed: Traceback{rest[:3000]}")
         for request in self.receiver.requests:
             for sentence in oracle.wrong_in(request):
                 self.tally.leaked += 1
