@@ -171,7 +171,7 @@ class Run:
             return
         if outcome.kind == ACCEPTED:
             # An event of an identifier that was reset meanwhile is sent, but not remembered.
-            journal.log_sent(self._spool, [p.event for p in batch if p.event["distinct_id"] == self._own_id])
+            journal.log_sent(self._spool, [p for p in batch if p.event["distinct_id"] == self._own_id])
             self.counts["sent"] += len(batch)
         else:
             if batch[0].event["distinct_id"] == self._own_id:
