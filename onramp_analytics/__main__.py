@@ -17,7 +17,10 @@ def main() -> int:
         try:
             from onramp_analytics import tracker
 
-            return tracker.main(root, rest[1:])
+            status = tracker.main(root, rest[1:])
+            import os  # loaded with `site`, which a console script has
+
+            os._exit(status)  # as in frommake.py
         except KeyboardInterrupt:  # Ctrl-C at make is normal, and prints nothing because of us
             return 130
     if rest[:1] == ["from-make"]:

@@ -65,11 +65,13 @@ def _is_safe(name: str) -> bool:
 
 
 def _published_or(replacement: str, kind: str) -> "Clean":
+    before = f"\n{kind} ".encode()
+
     def clean(value: object, published: bytes) -> str:
         if not isinstance(value, str):
             raise ValueError("must be a text")
         # Safe first: a name with a line break in it would find two lines of the catalogue at once.
-        known = _is_safe(value) and b"\n%s %s\n" % (kind.encode(), value.encode()) in published
+        known = _is_safe(value) and before + value.encode() + b"\n" in published
         return value if known else replacement
 
     return clean
@@ -230,22 +232,15 @@ def timestamp(now_ns: int) -> str:
 
 def is_uuid(text: object) -> bool:
     """Tell whether a value is the lower-case text of a UUID."""
-    return (
-        isinstance(text, str)
-        and len(text) == 36
-        and not text.strip("0123456789abcdef-")
-        and text[8] == text[13] == text[18] == text[23] == "-"
-        and text.count("-") == 4
-    )
+    return isinstance(text, str) and text.isascii() and text.encode().translate(_ANY_HEX) == _UUID
 
 
 def is_timestamp(text: object) -> bool:
     """Tell whether a value has the form that `timestamp` gives, and is a time of our age."""
-    if not isinstance(text, str) or len(text) != 27:
-        return False
-    shape = text.replace("0", "9").translate(_ANY_DIGIT)
     return (
-        shape == "9999-99-99T99:99:99.999999Z"
+        isinstance(text, str)
+        and text.isascii()
+        and text.encode().translate(_ANY_DIGIT) == b"0000-00-00T00:00:00.000000Z"
         and text[:4] >= "1970"
         and "01" <= text[5:7] <= "12"
         and "01" <= text[8:10] <= "31"
@@ -255,14 +250,17 @@ def is_timestamp(text: object) -> bool:
     )
 
 
-_ANY_DIGIT = {ord(digit): "9" for digit in "12345678"}
+_ANY_DIGIT = bytes.maketrans(b"123456789", b"0" * 9)
+_ANY_HEX = bytes.maketrans(b"123456789abcdef", b"0" * 15)
+_UUID = b"00000000-0000-0000-0000-000000000000"
 
 
 def admit(event: object, published: bytes) -> "dict[str, Any] | None":
     """Return an event that was read back, as it may leave; None when no version of ours could have written it.
 
     The gate between the disk and the network: `show-pending` and the flusher both read through it, so that what
-    leaves is what is shown. A name that OnRamp no longer publishes is replaced, everything else must be exact.
+    leaves is what is shown. A name that OnRamp no longer publishes is replaced, everything else must be exact; where
+    nothing had to be replaced the very same object comes back.
     """
     if not isinstance(event, dict) or event.keys() != _SHAPE:
         return None
@@ -271,29 +269,32 @@ def admit(event: object, published: bytes) -> "dict[str, Any] | None":
         return None
     if not (is_uuid(event["uuid"]) and is_uuid(event["distinct_id"]) and is_timestamp(event["timestamp"])):
         return None
-    own = {key: value for key, value in given.items() if key not in FIXED}
-    fixed = {key: value for key, value in given.items() if key in FIXED}
-    if not _is_fixed(fixed):
+    properties = EVENTS[name][1]
+    if not _has_fixed(given) or len(given) != len(FIXED) + len(properties):
         return None
-    try:
-        values = clean(name, own, published)
-    except ValueError:
-        return None
-    # A text where a boolean or a number belongs cleans well, and so does a number out of range: we write neither.
-    if any(repr(value) != repr(own[key]) for key, value in values.items() if not isinstance(value, str)):
-        return None
-    return {**event, "properties": {**values, **fixed}}
+    replaced = {}
+    for p in properties:
+        try:
+            value = given[p.name]
+            cleaned = p.clean(value, published)
+        except (KeyError, ValueError):
+            return None
+        if cleaned != value or type(cleaned) is not type(value):
+            if not isinstance(value, str) or not isinstance(cleaned, str):
+                return None  # a number out of range, or as a text, cleans well, but is not what we write
+            replaced[p.name] = cleaned
+    return {**event, "properties": {**given, **replaced}} if replaced else event
 
 
-_SHAPE = {"event", "uuid", "distinct_id", "timestamp", "properties"}
-
-
-def _is_fixed(given: "dict[str, Any]") -> bool:
+def _has_fixed(given: "dict[str, Any]") -> bool:
     """The constants must be ours, to the type (0 is no False); another version of ours may have written them."""
     version = given.get("$lib_version")
     if not isinstance(version, str) or not 0 < len(version) <= 20 or version.strip("0123456789."):
         return False
-    return given == {**FIXED, "$lib_version": version} and [type(given[key]) for key in FIXED] == _FIXED_TYPES
+    found = [*map(given.get, FIXED)]
+    return found == [*_FIXED_VALUES, version] and [*map(type, found)] == _FIXED_TYPES
 
 
-_FIXED_TYPES = [type(value) for value in FIXED.values()]
+_SHAPE = {"event", "uuid", "distinct_id", "timestamp", "properties"}
+*_FIXED_VALUES, _ = FIXED.values()  # `$lib_version` is the last
+_FIXED_TYPES = [*map(type, FIXED.values())]

@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from functools import partial
-from typing import Any
 
 from onramp_analytics import consent, destination, events, journal, posthog_api, segments, userspool
 from onramp_analytics import spool as spools
@@ -182,11 +181,11 @@ class Run:
         self._segment = segments.acknowledge(self._segment, batch[-1].end)
         self._progress(len(batch))
 
-    def _remember(self, batch: list[Pending], log: Callable[[Spool, list[dict[str, Any]]], None]) -> None:
+    def _remember(self, batch: list[Pending], log: Callable[[Spool, list[Pending]], None]) -> None:
         """Log what was settled, unless its identifier was reset meanwhile (race 6 of spool.py)."""
         with suppress(OSError), segments.locked(self._spool, LOG_WAIT) as held:
             if held and consent.ask(os.environb, self._root).id == batch[0].event["distinct_id"]:
-                log(self._spool, [p.event for p in batch])
+                log(self._spool, batch)
 
     def _request(self, batch: list[Pending]) -> Outcome:
         """Make one request, and again while the host is not reached and the run has tries and time left."""

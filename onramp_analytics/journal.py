@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 
 from onramp_analytics import events
 from onramp_analytics import spool as spools
-from onramp_analytics.segments import open_segment
+from onramp_analytics.segments import Pending, open_segment
 from onramp_analytics.spool import Spool
 
 SENT_KEPT = 1_000  # events, the contract's
@@ -70,14 +70,15 @@ def save_state(spool: Spool, state: State) -> None:
     _write_whole(spool, b"state.json", _line(asdict(state)))
 
 
-def log_sent(spool: Spool, batch: list[dict[str, Any]]) -> None:
+def log_sent(spool: Spool, batch: list[Pending]) -> None:
     """Add events to the log of what was sent, and cut it to the newest 1,000 once it is large."""
-    _append(spool, b"sent", b"".join(map(_line, batch)), largest=SENT_BYTES, kept=SENT_KEPT)
+    lines = b"".join(p.line if p.line.endswith(b"\n") else _line(p.event) for p in batch)  # the last may be torn
+    _append(spool, b"sent", lines, largest=SENT_BYTES, kept=SENT_KEPT)
 
 
-def log_refused(spool: Spool, batch: list[dict[str, Any]], reason: str) -> None:
+def log_refused(spool: Spool, batch: list[Pending], reason: str) -> None:
     """Keep events that the server refuses for good, with the server's reason; the newest 100 of them."""
-    lines = b"".join(_line({"reason": reason, "event": event}) for event in batch)
+    lines = b"".join(_line({"reason": reason, "event": p.event}) for p in batch)
     _append(spool, b"refused", lines, largest=REFUSED_BYTES, kept=REFUSED_KEPT)
 
 

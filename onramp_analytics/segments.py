@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 from filelock import FileLock, Timeout
 
@@ -45,13 +45,13 @@ class Segment:
         return b"%s.%d" % (self.stem, self.offset)
 
 
-@dataclass(frozen=True, slots=True)
-class Pending:
-    """One event as it will leave, its size in bytes, and the offset in its segment at which it ends."""
+class Pending(NamedTuple):
+    """One event as it will leave, its size in bytes, its end in the segment, and its line if it leaves as that."""
 
     event: dict[str, Any]
     size: int
     end: int
+    line: bytes = b""
 
 
 @contextmanager
@@ -184,15 +184,16 @@ def read(file: BinaryIO, published: bytes) -> Iterator[Pending | None]:
             end += len(rest)
             yield None
         elif line.strip():
-            event = _parse(line, published)
-            yield Pending(event, len(line), end) if event else None
+            yield _parse(line, published, end)
 
 
-def _parse(line: bytes, published: bytes) -> dict[str, Any] | None:
+def _parse(line: bytes, published: bytes, end: int) -> Pending | None:
     try:
-        return events.admit(json.loads(line.decode()), published)
+        found = json.loads(line.decode())
+        event = events.admit(found, published)
     except (ValueError, RecursionError):  # RecursionError: ten thousand opening brackets
         return None
+    return Pending(event, len(line), end, line if event is found else b"") if event else None
 
 
 def open_segment(path: bytes, offset: int) -> BinaryIO:

@@ -4,9 +4,10 @@ Everything that the machine can do wrong on the hot path is caught here, at the 
 """
 
 import posix
+import sys
 import time
 
-from onramp_analytics import consent, detach, events, lockfile, root, spool
+from onramp_analytics import consent, events, lockfile, root, spool
 from onramp_analytics.spool import Spool
 
 TYPE_CHECKING = False
@@ -59,11 +60,22 @@ def record(named_root: "bytes | None", environ: "Mapping[bytes, bytes]", said: "
     except OSError:
         return False
     if target and now.notice_shown and outcome != "off":
-        try:
-            detach.start_flusher(target, folder, environ)
-        except OSError:
-            pass  # the next tracker tries again
+        _start_flusher(target, folder, environ)
     return outcome == "stored"
+
+
+def _start_flusher(target: Spool, folder: bytes, environ: "Mapping[bytes, bytes]") -> None:
+    """Start a flusher if one is due; most calls find that none is, and need not load what starts one.
+
+    A process that has started one asks there each time, since it has a child to collect.
+    """
+    if "onramp_analytics.detach" in sys.modules or spool.flusher_is_due(target, time.time()):
+        try:
+            from onramp_analytics import detach
+
+            detach.start_flusher(target, folder, environ)
+        except (OSError, ImportError):  # ImportError: we were uninstalled while this process ran
+            pass  # the next tracker tries again
 
 
 def _append(folder: bytes, lines: bytes, still_on: "Callable[[], bool]") -> "tuple[Spool, str]":

@@ -124,6 +124,19 @@ def test_accepted_events_move_to_the_sent_log(here: Checkout, receiver: Receiver
     assert spools.flusher_is_due(here.spool, time.time())
 
 
+def test_the_sent_log_has_each_event_as_it_was_sent(here: Checkout, receiver: Receiver) -> None:
+    fill(here, 3)
+    file = Path(os.fsdecode(here.spool.file))
+    file.write_bytes(file.read_bytes().replace(b"plex", b"alices-diary", 1).removesuffix(b"\n"))
+    run(here)
+    fill(here, 1, first=3)
+
+    run(here)
+
+    assert [event["properties"]["service_name"] for event in receiver.accepted] == ["custom", "plex", "plex", "plex"]
+    assert journal.sent(here.spool) == receiver.accepted
+
+
 def test_the_status_1_of_older_servers_is_a_yes_too(here: Checkout, receiver: Receiver) -> None:
     fill(here, 1)
     receiver.answer_next(Answer(200, b'{"status": 1}'))
