@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format types cover bench build clean
+.PHONY: help demo test lint format types cover docs bench build smoke clean
 
 # The targets that OnRamp takes as they are; here they use the command of the virtual environment.
 ONRAMP_ANALYTICS ?= $(BIN)/onramp-analytics
@@ -38,14 +38,20 @@ cover: $(READY) ## Run the tests and show what they do not reach, the detached p
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report
 
+docs: $(READY) ## Write what the documents take from the code: the man page, the completions, the catalogue
+	@$(BIN)/python -m tests.generate
+
 bench: $(READY) ## Measure what it costs against the budgets (some minutes; ARGS="--json FILE")
 	@$(BIN)/python -m tests.bench $(ARGS)
 
 build: $(READY) ## Build the wheel and the sdist into dist/
 	@$(BIN)/python -m build --outdir dist .
 
+smoke: $(READY) ## Build, install into empty environments, and see it work there (some minutes)
+	@$(BIN)/nox
+
 clean: ## Delete what the targets made
-	@rm -rf $(VENV) dist .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	@rm -rf $(VENV) dist .coverage .coverage.* .hypothesis .mypy_cache .nox .pytest_cache .ruff_cache
 
 # The packages are installed again when pyproject.toml changes; otherwise this costs nothing.
 $(READY): pyproject.toml

@@ -17,7 +17,8 @@ from onramp_analytics.detach import KEPT
 from tests.conftest import COMMAND, Checkout
 
 REPOSITORY = Path(__file__).parent.parent
-DOCUMENTS = [REPOSITORY / "README.md", REPOSITORY / "CHANGELOG.md", *sorted((REPOSITORY / "docs").rglob("*.md"))]
+DOCUMENTS = [*(REPOSITORY / f"{name}.md" for name in ("README", "CHANGELOG", "SECURITY"))]
+DOCUMENTS += sorted((REPOSITORY / "docs").rglob("*.md"))
 README = (REPOSITORY / "README.md").read_text()
 MAKEFILES = ["Makefile", "onramp_analytics/integration/analytics.mk"]
 
