@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import subprocess
 import sys
@@ -181,6 +182,29 @@ def test_mean_duration_counts_each_run_once(clickhouse: Session) -> None:
         ["enable-service", 2, 0.2, 0.2],
         ["other", 1, 0.05, 0.05],
     ]
+
+
+#: What the queries call; each is in the lists of posthog/hogql/functions and posthog/hogql/functions/clickhouse.
+IN_HOGQL = {"avg", "count", "countIf", "groupUniqArray", "median", "min", "uniqExact", "uniqExactIf"}
+IN_HOGQL |= {"arrayJoin", "now", "round", "toBool", "toFloat", "toIntervalDay", "toIntervalWeek", "toStartOfWeek"}
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="PostHog publishes its parser for Python 3.12 and later")
+@pytest.mark.parametrize("tile", dashboard.tiles(), ids=lambda tile: tile.name)
+def test_posthogs_own_parser_takes_the_query_and_knows_its_functions(tile: dashboard.Tile) -> None:
+    parser = importlib.import_module("hogql_parser_rs")
+    found = json.loads(parser.parse_select_json(tile.query))
+
+    assert found["node"] == "SelectQuery", found.get("message")
+    assert set(_calls(found)) <= IN_HOGQL
+
+
+def _calls(node: Any) -> Iterator[str]:
+    """Yield the name of every function in a syntax tree."""
+    if isinstance(node, dict) and node.get("node") == "Call":
+        yield node["name"]
+    for child in node.values() if isinstance(node, dict) else node if isinstance(node, list) else ():
+        yield from _calls(child)
 
 
 def test_every_tile_has_an_answer_that_is_tested() -> None:
