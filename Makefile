@@ -53,8 +53,8 @@ smoke: $(READY) ## Build, install into empty environments, and see it work there
 clean: ## Delete what the targets made
 	@rm -rf $(VENV) dist .coverage .coverage.* .hypothesis .mypy_cache .nox .pytest_cache .ruff_cache
 
-# The packages are installed again when pyproject.toml changes; otherwise this costs nothing.
-$(READY): pyproject.toml
+# The packages are installed again when pyproject.toml or the version changes; otherwise this costs nothing.
+$(READY): pyproject.toml onramp_analytics/__init__.py
 	@echo "Installing onramp-analytics and its tools into $(VENV) (once, about a minute) ..."
 	@if command -v uv >/dev/null; then \
 	    uv venv --quiet --allow-existing --python '>=3.10' $(VENV) && \

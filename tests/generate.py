@@ -26,6 +26,7 @@ COMPLETIONS: dict[str, type[ShellComplete]] = {
     f"docs/completions/fish/{PROGRAM}.fish": FishComplete,
 }
 _CATALOGUE = re.compile(r"(<!-- made by `onramp-analytics events`;[^\n]*\n).*?(\n<!-- end -->)", re.DOTALL)
+_VERSION = re.compile(r'((?:onramp-analytics/|"\$lib_version": "))\d[\w.]*')
 _SETTING = re.compile(r"^\| (`[A-Z].*?) \| (.*?) \|$", re.MULTILINE)
 _WIDTH = 72  # columns: with man's own indent it fits a terminal of 80
 
@@ -33,8 +34,9 @@ _WIDTH = 72  # columns: with man's own indent it fits a terminal of 80
 def generated() -> dict[str, str]:
     """Return every generated file: its path in the repository, and what it holds."""
     page = (REPOSITORY / "docs/analytics.md").read_text()
+    page = _CATALOGUE.sub(lambda found: f"{found[1]}{catalogue()}{found[2]}", page)
     return {
-        "docs/analytics.md": _CATALOGUE.sub(lambda found: f"{found[1]}{catalogue()}{found[2]}", page),
+        "docs/analytics.md": _VERSION.sub(lambda found: f"{found[1]}{__version__}", page),
         f"docs/man/{PROGRAM}.1": man_page(),
         **{path: completion(shell) for path, shell in COMPLETIONS.items()},
     }
