@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 
 from onramp_analytics import dashboard, destination, posthog_admin
 from onramp_analytics.detach import KEPT
-from onramp_analytics.errors import Misconfigured
+from onramp_analytics.errors import CouldNot, Misconfigured
 from onramp_analytics.receiver import CAPTIVE_PORTAL, Answer, Receiver
 from tests.conftest import KEY as PROJECT_KEY
 from tests.conftest import Checkout
@@ -128,22 +129,28 @@ def test_after_a_failure_half_way_it_says_what_is_there_and_the_next_run_goes_on
     ],
     ids=["redirect", "portal", "another service", "throttled", "server error", "reset"],
 )
-def test_what_is_not_done_is_said_in_one_sentence(
-    maintainer: Checkout, receiver: Receiver, answer: Answer, sentence: str
-) -> None:
+def test_what_is_not_done_is_said_in_one_sentence(receiver: Receiver, answer: Answer, sentence: str) -> None:
     receiver.answer_always(lambda _request: answer)
 
-    assert sentence in fails(maintainer)
+    assert sentence in failure(posthog_admin.Application(receiver.url, PROJECT, KEY))
     assert len(receiver.requests) == 1
 
 
+def failure(project: posthog_admin.Application) -> str:
+    """Make the dashboard in this process, and return why that cannot be done."""
+    with pytest.raises(CouldNot) as raised:
+        dashboard.create(project, lambda _line: None)
+    assert project.key not in str(raised.value)
+    return str(raised.value)
+
+
 def test_a_key_that_posthog_does_not_know_is_told_from_one_that_may_not(
-    maintainer: Checkout, application: Application
+    application: Application, receiver: Receiver
 ) -> None:
-    unknown = fails(maintainer, {"POSTHOG_PERSONAL_API_KEY": "phx_another"})
+    unknown = failure(posthog_admin.Application(receiver.url, PROJECT, "phx_another"))
     application.scopes.remove("insight:write")
-    forbidden = fails(maintainer)
-    elsewhere = fails(maintainer, {"POSTHOG_PROJECT_ID": "1"})
+    forbidden = failure(posthog_admin.Application(receiver.url, PROJECT, KEY))
+    elsewhere = failure(posthog_admin.Application(receiver.url, "1", KEY))
 
     assert "401 (Incorrect authentication credentials.): it does not know the key" in unknown
     assert "403 (API key missing required scope 'insight:write'): the key may not do this" in forbidden
@@ -159,15 +166,24 @@ def test_a_key_that_posthog_does_not_know_is_told_from_one_that_may_not(
         ({"POSTHOG_PROJECT_ID": ""}, "POSTHOG_PROJECT_ID must be the project's number"),
         ({"POSTHOG_PROJECT_ID": "1/../2"}, "POSTHOG_PROJECT_ID must be the project's number"),
         ({"ONRAMP_ANALYTICS_HOST": "http://posthog.example", "ONRAMP_ANALYTICS_ALLOW_HTTP": "1"}, "not sent over http"),
+        ({"ONRAMP_ANALYTICS_HOST": "ftp://posthog.example"}, "must begin with https://"),
     ],
-    ids=["no key", "project key", "no key at all", "no project", "a path", "http"],
+    ids=["no key", "project key", "half a key", "no project", "a path", "http", "ftp"],
 )
-def test_what_cannot_be_right_is_refused_before_anything_is_sent(
-    maintainer: Checkout, receiver: Receiver, env: dict[str, str], sentence: str
-) -> None:
-    said = fails(maintainer, env)
+def test_what_cannot_be_right_is_refused_before_anything_is_sent(env: dict[str, str], sentence: str) -> None:
+    right = {posthog_admin.KEY_VARIABLE: KEY, posthog_admin.PROJECT_VARIABLE: PROJECT}
 
-    assert sentence in said
+    with pytest.raises(Misconfigured, match=re.escape(sentence)) as raised:
+        posthog_admin.from_environ({**right, **env})
+
+    assert KEY not in str(raised.value)
+    assert PROJECT_KEY not in str(raised.value)
+
+
+def test_a_wrong_kind_of_key_is_one_line_and_sends_nothing(maintainer: Checkout, receiver: Receiver) -> None:
+    said = fails(maintainer, {"POSTHOG_PERSONAL_API_KEY": PROJECT_KEY})
+
+    assert "holds a project's key" in said
     assert PROJECT_KEY not in said
     assert receiver.requests == []
 
@@ -214,11 +230,6 @@ def test_the_personal_key_is_in_no_representation() -> None:
 )
 def test_the_application_is_found_from_where_events_go(events_go_to: str | None, application: str) -> None:
     assert destination.application({"ONRAMP_ANALYTICS_HOST": events_go_to} if events_go_to else {}) == application
-
-
-def test_a_host_that_cannot_be_right_is_refused_by_the_dry_run_too() -> None:
-    with pytest.raises(Misconfigured):
-        destination.application({"ONRAMP_ANALYTICS_HOST": "ftp://posthog.example"})
 
 
 def test_the_documents_name_the_variables_and_the_tiles() -> None:
