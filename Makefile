@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format types cover torture bench build clean
+.PHONY: help demo test lint format types cover docs torture bench build smoke clean
 
 # The targets that OnRamp takes as they are; here they use the command of the virtual environment.
 ONRAMP_ANALYTICS ?= $(BIN)/onramp-analytics
@@ -38,6 +38,9 @@ cover: $(READY) ## Run the tests and show what they do not reach, the detached p
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report
 
+docs: $(READY) ## Write what the documents take from the code: the man page, the completions, the catalogue
+	@$(BIN)/python -m tests.generate
+
 torture: $(READY) ## Break everything on purpose, and count what becomes of the events (ten minutes)
 	@$(BIN)/python -m tests.torture
 
@@ -47,11 +50,14 @@ bench: $(READY) ## Measure what it costs against the budgets (some minutes; ARGS
 build: $(READY) ## Build the wheel and the sdist into dist/
 	@$(BIN)/python -m build --outdir dist .
 
-clean: ## Delete what the targets made
-	@rm -rf $(VENV) dist .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+smoke: $(READY) ## Build, install into empty environments, and see it work there (some minutes)
+	@$(BIN)/nox
 
-# The packages are installed again when pyproject.toml changes; otherwise this costs nothing.
-$(READY): pyproject.toml
+clean: ## Delete what the targets made
+	@rm -rf $(VENV) dist .coverage .coverage.* .hypothesis .mypy_cache .nox .pytest_cache .ruff_cache
+
+# The packages are installed again when pyproject.toml or the version changes; otherwise this costs nothing.
+$(READY): pyproject.toml onramp_analytics/__init__.py
 	@echo "Installing onramp-analytics and its tools into $(VENV) (once, about a minute) ..."
 	@if command -v uv >/dev/null; then \
 	    uv venv --quiet --allow-existing --python '>=3.10' $(VENV) && \

@@ -20,6 +20,7 @@ _INGESTION = {
     "https://us.posthog.com": US_CLOUD,
     "https://eu.posthog.com": "https://eu.i.posthog.com",
 }
+_APPLICATION = {US_CLOUD: "https://us.posthog.com", "https://eu.i.posthog.com": "https://eu.posthog.com"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,7 @@ class Destination:
     @property
     def is_loopback(self) -> bool:
         """Whether the host is this machine."""
-        return _is_loopback(urllib.parse.urlsplit(self.host).hostname or "")
+        return is_loopback(self.host)
 
 
 def from_environ(environ: Mapping[str, str]) -> Destination:
@@ -94,6 +95,23 @@ def host(environ: Mapping[str, str]) -> str:
             f"{name} must begin with https://; for a server of your own without TLS set {ALLOW_HTTP}=1 and use http://"
         )
     return _INGESTION.get(value, value)
+
+
+def application(environ: Mapping[str, str]) -> str:
+    """Return the address of PostHog's application, which is where maintainers look at what `host` took.
+
+    Raises:
+        Misconfigured: as `host`; and `http://` is never enough here, where a personal key is sent.
+    """
+    address = host(environ)
+    if address.startswith("http://") and not is_loopback(address):
+        raise Misconfigured(f"a personal key is not sent over http://: use https:// instead of {address}")
+    return _APPLICATION.get(address, address)
+
+
+def is_loopback(address: str) -> bool:
+    """Return whether an address, like "http://127.0.0.1:8000", is on this machine."""
+    return _is_loopback(urllib.parse.urlsplit(address).hostname or "")
 
 
 def _first(environ: Mapping[str, str], names: tuple[str, ...]) -> tuple[str, str] | None:

@@ -1,4 +1,4 @@
-"""One HTTP request to PostHog, and what became of it. All that knows PostHog, and all that imports it.
+"""One HTTP request to PostHog, and what became of it. All that knows how PostHog takes events, and all that imports it.
 
 The facts (what the server takes, what a 200 proves, what `requests` adds by itself) are in docs/posthog.md.
 """
@@ -99,16 +99,16 @@ def send(session: requests.Session, destination: Destination, batch: list[dict[s
     except _OutOfTimeError:
         return Outcome(UNREACHED, f"no whole answer within {DEADLINE:.0f} s")
     except APIError as error:
-        return judge_failure(error.status, _clean(error.message, destination.key), error.retry_after)
+        return judge_failure(error.status, clean(error.message, destination.key), error.retry_after)
     except requests.TooManyRedirects:
         return Outcome(UNLIKE_POSTHOG, "the host does not answer like PostHog: it redirects")
     except requests.RequestException as error:
-        return Outcome(UNREACHED, _network_reason(error))
+        return Outcome(UNREACHED, network_reason(error))
     except (AttributeError, TypeError, ValueError):  # the SDK expects an object where the body of an error is JSON
         return Outcome(UNREACHED, "the host answered with an error that is not PostHog's")
 
 
-def _network_reason(error: requests.RequestException) -> str:
+def network_reason(error: requests.RequestException) -> str:
     """Say what broke in words of our own: the exception's text may hold a proxy's password."""
     if isinstance(error, requests.exceptions.SSLError):
         return "no trusted TLS connection to the host"
@@ -142,7 +142,8 @@ def _deadline(seconds: float) -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
-def _clean(message: object, key: str) -> str:
+def clean(message: object, key: str) -> str:
+    """Return what a server said as one short line of ASCII, without the key."""
     text = "".join(c if " " <= c <= "~" else " " for c in str(message).replace(key, "(key)"))
     return " ".join(text.split())[:LONGEST_REASON]
 

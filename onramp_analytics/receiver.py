@@ -207,7 +207,7 @@ def _handler(receiver: Receiver) -> type[BaseHTTPRequestHandler]:  # noqa: C901 
                 receiver.accept(request)
             self._write(answer)
 
-        do_GET = do_PUT = do_HEAD = do_POST  # noqa: N815
+        do_GET = do_PUT = do_PATCH = do_HEAD = do_POST  # noqa: N815
 
         def _read(self) -> Request:
             raw = self.rfile.read(int(self.headers.get("Content-Length") or 0))

@@ -14,7 +14,7 @@ from pathlib import Path
 import click
 import pytest
 
-from onramp_analytics import events, optin, segments, userspool
+from onramp_analytics import __version__, events, optin, segments, userspool
 from onramp_analytics import spool as spools
 from onramp_analytics.cli import commands, register_all
 from onramp_analytics.receiver import Answer, Receiver
@@ -564,7 +564,7 @@ def test_the_shell_completes_commands(checkout: Checkout, shell: str) -> None:
 
 
 def test_the_version_is_said(checkout: Checkout) -> None:
-    assert checkout.run("--version").stdout == "onramp-analytics, version 0.1.0\n"
+    assert checkout.run("--version").stdout == f"onramp-analytics, version {__version__}\n"
 
 
 def test_the_root_may_be_given_with_an_equals_sign(opted_in: Checkout) -> None:

@@ -18,7 +18,8 @@ from tests.conftest import COMMAND, Checkout
 from tests.torture.kinds import KINDS
 
 REPOSITORY = Path(__file__).parent.parent
-DOCUMENTS = [REPOSITORY / "README.md", REPOSITORY / "CHANGELOG.md", *sorted((REPOSITORY / "docs").rglob("*.md"))]
+DOCUMENTS = [*(REPOSITORY / f"{name}.md" for name in ("README", "CHANGELOG", "SECURITY"))]
+DOCUMENTS += sorted((REPOSITORY / "docs").rglob("*.md"))
 README = (REPOSITORY / "README.md").read_text()
 MAKEFILES = ["Makefile", "onramp_analytics/integration/analytics.mk"]
 

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from onramp_analytics import events
+from onramp_analytics import __version__, events
 
 PUBLISHED = b"\n# OnRamp\ncommand start\noverride plex-nfs\nservice plex\nservice sonarr\n"
 ID = "550e8400-e29b-41d4-a716-446655440000"
@@ -48,7 +48,7 @@ def test_an_event_is_the_json_of_the_contract() -> None:
             "$geoip_disable": True,
             "$ip": "0.0.0.0",
             "$lib": "onramp-analytics",
-            "$lib_version": "0.1.0",
+            "$lib_version": __version__,
         },
     }
 

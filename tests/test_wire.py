@@ -16,7 +16,7 @@ import posthog.request
 import pytest
 import trustme
 
-from onramp_analytics import events, posthog_api
+from onramp_analytics import __version__, events, posthog_api
 from onramp_analytics.destination import Destination
 from onramp_analytics.outcome import ACCEPTED, UNREACHED
 from onramp_analytics.receiver import OK, Answer, Receiver
@@ -78,7 +78,7 @@ def test_the_headers_are_the_closed_list(opted_in: Checkout, receiver: Receiver)
     for request in receiver.requests:
         headers = dict(request.headers)
         assert set(headers) == HEADERS
-        assert headers["User-Agent"] == "onramp-analytics/0.1.0"
+        assert headers["User-Agent"] == f"onramp-analytics/{__version__}"
         assert headers["Content-Encoding"] == "gzip"
         assert headers["Content-Type"] == "application/json"
 

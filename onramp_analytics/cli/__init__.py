@@ -49,9 +49,9 @@ def counted(number: int, what: str) -> str:
 
 def register_all() -> None:
     """Put every command into the group."""
-    from onramp_analytics.cli import choice, demo, installing, sending, showing, tracking
+    from onramp_analytics.cli import choice, dashboard, demo, installing, sending, showing, tracking
 
-    for module in (choice, showing, sending, demo, tracking, installing):
+    for module in (choice, showing, sending, demo, tracking, installing, dashboard):
         module.register(commands)
 
 

@@ -13,6 +13,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -101,8 +102,9 @@ def note_lines(place: Place, into: Path, function: Callable[..., None], *argumen
 
 def run_flusher(place: Place) -> None:
     """Be the detached flusher, from the moment on at which it has lingered, and so has made its folder."""
-    if consent.ask(os.environb, place.root).on:
-        spool.make_folder(Spool(place.root))
+    with suppress(OSError):
+        if consent.ask(os.environb, place.root).on:
+            spool.make_folder(Spool(place.root))
     sys.argv = ["flush", os.fsdecode(place.root), os.fsdecode(place.root)]
     flush.main()
 

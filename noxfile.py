@@ -1,0 +1,109 @@
+"""The release, as a user gets it: `nox` builds it and installs it into empty environments, and sees it work there.
+
+`make test` tests the checkout; this tests what was built. It takes some minutes, and skips a Python that is not here.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2025.5"
+nox.options.default_venv_backend = "venv"
+nox.options.error_on_missing_interpreters = False
+
+PYTHONS = ["3.10", "3.11", "3.12", "3.13"]
+PROGRAM = "onramp-analytics"
+DIST = Path(__file__).parent / "dist"
+#: What `install` asks of a checkout.
+CHECKOUT = {
+    "Makefile": "start:\n\t@echo started\n\ninclude $(wildcard make.d/*.mk)\n",
+    "make.d/start.mk": "stop:\n\t@echo stopped\n",
+    "services-available/plex.yml": "",
+}
+AS_SOMEBODY = ("-c", "user.name=somebody", "-c", "user.email=somebody@example.org")
+SHARED = ("man/man1/onramp-analytics.1", "bash-completion/completions/onramp-analytics")
+
+
+@nox.session
+def build(session: nox.Session) -> None:
+    """Build the sdist, and the wheel from it."""
+    shutil.rmtree(DIST, ignore_errors=True)
+    session.install("build>=1.3,<2")
+    session.run("python", "-m", "build", "--outdir", str(DIST), str(DIST.parent), silent=True)
+
+
+@nox.session(python=PYTHONS, requires=["build"])
+@nox.parametrize("kind", ["whl", "tar.gz"])
+def pip(session: nox.Session, kind: str) -> None:
+    """Install with pip."""
+    session.install(_built(kind))
+    prefix = Path(session.bin).parent
+    for name in SHARED:
+        if not (prefix / "share" / name).is_file():
+            session.error(f"share/{name} was not installed")
+    _smoke(session, Path(session.bin))
+
+
+@nox.session(python=PYTHONS, requires=["build"])
+def uv(session: nox.Session) -> None:
+    """Install with `uv tool`."""
+    session.install("uv")
+    home = Path(session.create_tmp()).resolve()
+    env = {"UV_TOOL_DIR": str(home / "tools"), "UV_TOOL_BIN_DIR": str(home / "bin")}
+    session.run("uv", "tool", "install", "--quiet", "--force", "--python", _python(session), _built("whl"), env=env)
+    _smoke(session, home / "bin")
+
+
+@nox.session(python=PYTHONS, requires=["build"])
+def pipx(session: nox.Session) -> None:
+    """Install with pipx."""
+    session.install("pipx")
+    home = Path(session.create_tmp()).resolve()
+    env = {"PIPX_HOME": str(home / "home"), "PIPX_BIN_DIR": str(home / "bin"), "PIPX_MAN_DIR": str(home / "man")}
+    session.run("pipx", "install", "--quiet", "--force", "--python", _python(session), _built("whl"), env=env)
+    if not (home / "man" / "man1" / f"{PROGRAM}.1").exists():
+        session.error("pipx did not find the man page")
+    _smoke(session, home / "bin")
+
+
+def _built(kind: str) -> str:
+    (found,) = DIST.glob(f"*.{kind}")
+    return str(found)
+
+
+def _python(session: nox.Session) -> str:
+    return str(Path(session.bin) / "python")
+
+
+def _smoke(session: nox.Session, folder: Path) -> None:
+    """See that the command in the folder works, away from this checkout."""
+    program = str(folder / PROGRAM)
+    away = Path(session.create_tmp()).resolve() / "away"
+    shutil.rmtree(away, ignore_errors=True)
+    checkout = away / "onramp"
+    for name, content in CHECKOUT.items():
+        (checkout / name).parent.mkdir(parents=True, exist_ok=True)
+        (checkout / name).write_text(content)
+    for words in (("init", "--quiet"), ("add", "--all"), (*AS_SOMEBODY, "commit", "--quiet", "--message=OnRamp")):
+        session.run("git", "-C", str(checkout), *words, external=True, log=False)
+
+    with session.chdir(away):
+        _must_say(session, program, "--version", what=f"{PROGRAM}, version ")
+        _must_say(session, program, "demo", what="It works: 5 events ")
+        _must_say(session, program, "dashboard", what="Would make the dashboard ")
+        _must_say(session, program, "install", "onramp", what="wrote GNUmakefile")
+        _must_say(session, "make", "-s", "-C", "onramp", "start", what="started")
+        _must_say(session, program, "uninstall", "onramp", what="deleted GNUmakefile")
+        _must_say(session, "git", "-C", "onramp", "status", "--porcelain", "--ignored", what="")
+
+
+def _must_say(session: nox.Session, *command: str, what: str) -> None:
+    """Run a command that must say something; nothing at all where that is empty."""
+    said = str(session.run(*command, external=True, silent=True))
+    line = next((line for line in said.splitlines() if what and what in line), None)
+    if line is None and (what or said.strip()):
+        session.error(f"{' '.join(command)} was to say {what!r} and said {said!r}")
+    session.log(line or "(nothing)")

@@ -1,0 +1,49 @@
+"""A plugin of coverage's, for `make cover`: it follows what we start without `site`, where coverage cannot get in.
+
+The flusher's first life and what make runs are `python -IS …` with an environment cut down to what they need. So that
+they are measured, `sys.executable` becomes a script that leaves out -IS and says to coverage what to do; and coverage
+saves what it has before `posix` ends or replaces a process, as it does for `os`.
+"""
+
+from __future__ import annotations
+
+import os
+import posix
+import shlex
+import sys
+from pathlib import Path
+from typing import Any, NoReturn
+
+MEASURED = Path(sys.prefix, "bin", "python-measured")
+_SCRIPT = """\
+#!/bin/sh
+[ "$1" = -IS ] && shift
+export COVERAGE_PROCESS_CONFIG={config}
+unset PWD
+exec {python} "$@"
+"""
+
+
+def coverage_init(_registry: object, _options: object) -> None:
+    """Take the place of `sys.executable` in this process; coverage calls it in every one that it measures."""
+    config = os.environ.get("COVERAGE_PROCESS_CONFIG")
+    if config and sys.executable != str(MEASURED):
+        _write(_SCRIPT.format(config=shlex.quote(config), python=shlex.quote(sys.executable)))
+        sys.executable = str(MEASURED)
+    posix.execve = _execve  # type: ignore[assignment]  # it takes what the real one takes
+    posix._exit = _exit
+
+
+def _write(script: str) -> None:
+    new = MEASURED.with_name(f"{MEASURED.name}.{os.getpid()}")
+    new.write_text(script)
+    new.chmod(0o755)
+    new.replace(MEASURED)
+
+
+def _execve(*args: Any) -> NoReturn:
+    os.execve(*args)
+
+
+def _exit(status: int) -> NoReturn:
+    os._exit(status)
