@@ -100,6 +100,11 @@ def forget(spool: Spool) -> None:
             os.unlink(_path(spool, name))
 
 
+def paths(spool: Spool) -> list[bytes]:
+    """Return where the state and the logs are kept."""
+    return [spool.folder + b"/" + name for name in (b"state.json", b"sent", b"refused")]
+
+
 def _path(spool: Spool, name: bytes) -> bytes:
     """The path of a file in the folder; an `OSError` where the folder is none, or a link that leads elsewhere."""
     if not spools.has_folder(spool):

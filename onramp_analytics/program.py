@@ -26,6 +26,16 @@ def remember(root: bytes) -> None:
         _replace(root, os.fsencode(content))
 
 
+def remembered(root: bytes) -> tuple[str, ...]:
+    """Return the interpreter and the file that make runs; nothing where the file is missing or not ours."""
+    try:
+        with open(os.path.join(root, FILE), "rb") as file:
+            lines = os.fsdecode(file.read(1 << 13)).splitlines()
+    except OSError:
+        return ()
+    return tuple(lines) if len(lines) == 2 else ()
+
+
 def forget(root: bytes) -> None:
     """Remove the file, and what a killed `remember` left half made.
 

@@ -367,7 +367,17 @@ def test_a_segment_that_is_none_breaks_no_command(opted_in: Checkout, name: str)
 
     assert len(opted_in.pending()) == 1
     assert opted_in.status()["pending"] == 1
-    assert opted_in.run("flush").stdout == "Sent 1 event.\n"
+    assert opted_in.run("flush", check=False).stdout == "Sent 1 event.\n"
+
+
+def test_flush_says_so_when_something_is_left_that_cannot_be_read(opted_in: Checkout) -> None:
+    opted_in.hold_back_flusher()
+    (opted_in.path / "onramp.spool.d/1-1.0").symlink_to("/etc/hostname")
+
+    done = opted_in.run("flush", check=False)
+
+    said = "onramp-analytics: something is left that cannot be read: `onramp-analytics doctor` names it\n"
+    assert (done.returncode, done.stdout, done.stderr) == (1, "Sent 0 events.\n", said)
 
 
 NEVER = ("2026-13-45T25:61:61.000000Z", "0000-01-01T00:00:00.000000Z", "2026-02-31T00:00:00.000000Z")

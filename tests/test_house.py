@@ -21,11 +21,12 @@ FLOORS = [
     {"catalogue", "consent", "spool"},
     {"detached", "segments", "userspool"},
     {"detach", "journal"},
-    {"tracker", "posthog_api", "health"},
+    {"tracker", "posthog_api"},
     {"flush", "happened", "optin", "posthog_admin"},
-    {"frommake", "install", "dashboard"},
+    {"frommake", "install", "dashboard", "health"},
     {"cli"},
-    {"cli.choice", "cli.dashboard", "cli.demo", "cli.installing", "cli.sending", "cli.showing", "cli.tracking"},
+    {"cli.choice", "cli.dashboard", "cli.demo", "cli.doctor", "cli.installing"}
+    | {"cli.preview", "cli.report", "cli.sending", "cli.showing", "cli.tracking"},
     {"__main__"},
 ]
 #: What the hot path is made of, and the built-in modules that it may use.

@@ -27,6 +27,9 @@ def commands(context: click.Context, root: str | None) -> None:
     context.obj = root
 
 
+as_json = click.option("--json", "as_json", is_flag=True, help="JSON, for a program.")
+
+
 def checkout(context: click.Context) -> bytes:
     """Return the checkout that the command is about.
 
@@ -49,9 +52,9 @@ def counted(number: int, what: str) -> str:
 
 def register_all() -> None:
     """Put every command into the group."""
-    from onramp_analytics.cli import choice, dashboard, demo, installing, sending, showing, tracking
+    from onramp_analytics.cli import choice, dashboard, demo, doctor, installing, sending, showing, tracking
 
-    for module in (choice, showing, sending, demo, tracking, installing, dashboard):
+    for module in (choice, showing, sending, doctor, demo, tracking, installing, dashboard):
         module.register(commands)
 
 

@@ -41,11 +41,13 @@ def flush(context: click.Context, timeout: float) -> None:
     root = checkout(context)
     until = time.monotonic() + timeout
     now = consent.ask(os.environb, root)
-    waiting = [spool for spool in userspool.spools_of(root) if segments.count(spool)]
+    waiting = [spool for spool in userspool.spools_of(root) if segments.count(spool) or segments.waiting(spool)]
     if waiting and not now.on:
         raise CouldNot(f"nothing was sent: analytics are off: {now.why}")
     for spool in waiting:
         _report(_send(spool, root, until))
+        if segments.waiting(spool):
+            raise CouldNot("something is left that cannot be read: `onramp-analytics doctor` names it")
     if not waiting:
         click.echo("Nothing is waiting.")
 

@@ -18,7 +18,7 @@ from rich.table import Table
 
 from onramp_analytics import consent, destination, events, health, journal, optin, segments, userspool
 from onramp_analytics import spool as spools
-from onramp_analytics.cli import checkout, counted
+from onramp_analytics.cli import as_json, checkout, counted
 from onramp_analytics.errors import Misconfigured
 
 
@@ -26,9 +26,6 @@ def register(group: click.Group) -> None:
     """Add the commands to the command line."""
     for command in (status, show_pending, show_sent, events_command):
         group.add_command(command)
-
-
-as_json = click.option("--json", "as_json", is_flag=True, help="JSON, for a program.")
 
 
 @click.command()
@@ -42,9 +39,15 @@ def status(context: click.Context, *, as_json: bool) -> None:
         return
     click.echo(f"Analytics are {'on' if found['on'] else 'off'}: {found['why']}.")
     for label, text in _status_rows(found):
-        click.echo(textwrap.fill(text, Console().width, initial_indent=f"  {label:<13}", subsequent_indent=" " * 15))
+        click.echo(_filled(f"  {label:<13}", text))
     turn = "off: make analytics-disable" if found["on"] else "on: make analytics-enable"
     click.echo(f"To turn them {turn} (or `onramp-analytics {'disable' if found['on'] else 'enable'}`)")
+
+
+def _filled(label: str, text: str) -> str:
+    after = " " * len(label)
+    width = Console().width
+    return textwrap.fill(text, width, initial_indent=label, subsequent_indent=after, break_on_hyphens=False)
 
 
 def _status(root: bytes) -> dict[str, Any]:
@@ -53,6 +56,7 @@ def _status(root: bytes) -> dict[str, Any]:
     last = max((journal.load_state(spool) for spool in here), key=lambda state: state.at)
     not_before = max(map(spools.not_before, here))
     first = next(_pending(root), None)
+    checks = health.checks(root, now, here, os.environ)
     return {
         "on": now.on,
         "why": now.why,
@@ -66,7 +70,8 @@ def _status(root: bytes) -> dict[str, Any]:
         "flusher_alive": any(map(optin.flusher_is_alive, here)),
         "last_run": asdict(last) if last.at else None,
         "next_try": not_before if not_before > time.time() else None,
-        "problems": health.problems(now, here, os.environ),
+        "problems": health.problems(checks),
+        "notes": [check.said for check in checks if check.state == health.NOTE and now.on],
     }
 
 
@@ -88,6 +93,8 @@ def _status_rows(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield "next try", _next_try(found)
     for problem in found["problems"]:
         yield "problem", problem
+    for note in found["notes"]:
+        yield "note", note
 
 
 def _last_run(run: dict[str, Any] | None) -> str:

@@ -29,7 +29,7 @@ onramp-analytics-start = trap '' HUP; { python= entry=; { read -r python; read -
 onramp-track = $(if $(onramp-analytics-on)$(ONRAMP_ANALYTICS_INSIDE),@$(call onramp-analytics-start,track $1 $2))
 
 .PHONY: analytics-enable analytics-disable analytics-status analytics-show-id analytics-reset-id analytics-flush \
-        analytics-show-pending analytics-show-sent analytics-events
+        analytics-show-pending analytics-show-sent analytics-events analytics-doctor
 
 analytics-enable: ## Turn anonymous usage analytics on
 	@$(onramp-analytics-settings) ONRAMP_ANALYTICS_PACKAGE='$(ONRAMP_ANALYTICS_PACKAGE)' $(ONRAMP_ANALYTICS) enable
@@ -54,6 +54,9 @@ analytics-show-pending: ## Show every event that waits, as it will be sent
 
 analytics-show-sent: ## Show the events that were sent
 	@$(ONRAMP_ANALYTICS) show-sent
+
+analytics-doctor: ## Check everything that analytics need, with what to do where something is wrong
+	@$(onramp-analytics-settings) $(ONRAMP_ANALYTICS) doctor
 
 analytics-events: ## Show what may be collected at all
 	@$(ONRAMP_ANALYTICS) events

@@ -94,6 +94,7 @@ def what_may_not_be_written(rig: Rig) -> None:
         with _kept_from(NOBODY, checkout.path / name):
             for _ in range(2):
                 rig.track_undisturbed(checkout, NOBODY)
+            rig.expect_told(checkout, f"{name if name != '.' else checkout.path.name} cannot be written", NOBODY)
             after = rig.pending(checkout)
             rig.tally.expect(after[: len(before)] == before, f"{name} may not be written: what was pending changed")
         rig.ask(checkout, "flush", user=NOBODY)

@@ -176,8 +176,8 @@ class Rig:
         return output.read_text(errors="replace") + wrong
 
     def expect_told(self, checkout: Checkout, what: str, user: int | None = None) -> None:
-        """See that `status` names what is wrong."""
-        for words in (("status", "--json"),):
+        """See that `status` and `doctor` name what is wrong."""
+        for words in (("status", "--json"), ("doctor", "--json")):
             said = self.ask(checkout, *words, user=user)
             self.tally.expect(what in said, f"`{words[0]}` does not tell that {what!r}: {said}")
 
