@@ -56,7 +56,7 @@ def show(rows: list[Row]) -> None:
 def main() -> None:
     """Read the command line, measure, print."""
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=100, help="rounds for each line")
+    parser.add_argument("--rounds", type=int, default=60, help="rounds for each line")
     parser.add_argument("--json", metavar="FILE", type=Path, help="write the figures there, too")
     options = parser.parse_args()
     rows = measure(options.rounds)
