@@ -19,7 +19,7 @@ from tests.onramp_checkout import KEY, OnRamp
 PENDING = (0, 1_000, 10_000, 100_000, 1_000_000)  # events; the last two are beyond the cap
 LATENCY = 0.15  # seconds until a far host answers
 
-#: What OnRamp's maintainers had sketched: the SDK, told to send at once.
+#: The shortest that one can write with the SDK: it sends at once.
 SYNC = """
 import sys
 from posthog import Posthog
@@ -129,8 +129,8 @@ def alternative_rows(onramp: OnRamp, rounds: int) -> list[Row]:
             "one file an event": python("-IS", "-c", FILE, str(folder / "files"), line),
             "a SQLite table in WAL mode": python("-IS", "-c", SQLITE, str(folder / "spool.db"), line),
             "curl in the background": in_the_background,
-            "Posthog(sync_mode=True), the PRD's sketch; an answer at once": python("-c", SYNC, KEY, near.url),
-            "the same; an answer after 150 ms": python("-c", SYNC, KEY, far.url),
+            "Posthog(sync_mode=True), an answer at once": python("-c", SYNC, KEY, near.url),
+            "the same, an answer after 150 ms": python("-c", SYNC, KEY, far.url),
             "Posthog() with its thread, and shutdown()": python("-c", THREADED, KEY, near.url),
             "azure-cli-telemetry, its record half": python("-c", AZURE, str(folder), line),
         }
