@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format types cover docs torture bench build smoke clean
+.PHONY: help demo test lint format types cover docs torture bench bench-plots build smoke clean
 
 # The targets that OnRamp takes as they are; here they use the command of the virtual environment.
 ONRAMP_ANALYTICS ?= $(BIN)/onramp-analytics
@@ -44,8 +44,12 @@ docs: $(READY) ## Write what the documents take from the code: the man page, the
 torture: $(READY) ## Break everything on purpose, and count what becomes of the events (ten minutes)
 	@$(BIN)/python -m tests.torture
 
-bench: $(READY) ## Measure what it costs against the budgets (some minutes; ARGS="--json FILE")
+bench: $(VENV)/.bench ## Measure what it costs against the budgets (some minutes; ARGS="--json FILE")
 	@$(BIN)/python -m tests.bench $(ARGS)
+
+bench-plots: $(VENV)/.bench $(VENV)/.plots ## Measure, and draw what grows with the number of events into docs/img/
+	@$(BIN)/python -m tests.bench --json $(VENV)/bench.json
+	@$(BIN)/python -m tests.bench.plots $(VENV)/bench.json docs/img
 
 build: $(READY) ## Build the wheel and the sdist into dist/
 	@$(BIN)/python -m build --outdir dist .
@@ -68,4 +72,10 @@ $(READY): pyproject.toml onramp_analytics/__init__.py
 	    $(BIN)/python -m pip install -qq --disable-pip-version-check --upgrade 'pip>=25.1' && \
 	    $(BIN)/python -m pip install -qq --disable-pip-version-check --editable . --group dev; \
 	fi
+	@touch $@
+
+# A dependency group of its own, for one target: $(VENV)/.GROUP
+$(VENV)/.%: $(READY)
+	@if command -v uv >/dev/null; then uv pip install --quiet --python $(BIN)/python --group $*; \
+	else $(BIN)/python -m pip install -qq --disable-pip-version-check --group $*; fi
 	@touch $@

@@ -15,7 +15,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any, BinaryIO, NamedTuple
 
 from filelock import FileLock, Timeout
@@ -29,6 +28,7 @@ LONGEST_LINE = 1 << 16  # bytes; ours are below 1 KiB, and a longer one is skipp
 LONGEST_OFFSET = 18  # digits; a longer one is no file's
 POLL = 0.01  # seconds between two tries for a lock
 ABANDONED = 60  # seconds after which a half-spilled event has no tracker any more
+_decode = json.JSONDecoder().raw_decode  # json.loads spends a quarter of its time on a search for white space
 _READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
@@ -139,7 +139,7 @@ def count(spool: Spool) -> int:
     lines = 0
     for file in pending_files(spool):
         last = b"\n"
-        for chunk in iter(partial(file.read, 1 << 20), b""):
+        while chunk := file.read(1 << 20):
             lines += chunk.count(b"\n")
             last = chunk[-1:]
         lines += last != b"\n"
@@ -189,8 +189,8 @@ def read(file: BinaryIO, published: bytes) -> Iterator[Pending | None]:
 
 def _parse(line: bytes, published: bytes, end: int) -> Pending | None:
     try:
-        found = json.loads(line.decode())
-        event = events.admit(found, published)
+        found, length = _decode(line.decode("ascii"))
+        event = None if line[length:].strip() else events.admit(found, published)
     except (ValueError, RecursionError):  # RecursionError: ten thousand opening brackets
         return None
     return Pending(event, len(line), end, line if event is found else b"") if event else None
