@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format types cover bench build clean
+.PHONY: help demo test lint format types cover bench fleet build clean
 
 # The targets that OnRamp takes as they are; here they use the command of the virtual environment.
 ONRAMP_ANALYTICS ?= $(BIN)/onramp-analytics
@@ -41,6 +41,9 @@ cover: $(READY) ## Run the tests and show what they do not reach, the detached p
 bench: $(READY) ## Measure what it costs against the budgets (some minutes; ARGS="--json FILE")
 	@$(BIN)/python -m tests.bench $(ARGS)
 
+fleet: $(VENV)/.plots ## Simulate what a fleet of hosts sends, and draw it into docs/img/ (some minutes)
+	@$(BIN)/python -m tests.bench.fleet docs/img/fleet.svg
+
 build: $(READY) ## Build the wheel and the sdist into dist/
 	@$(BIN)/python -m build --outdir dist .
 
@@ -59,4 +62,10 @@ $(READY): pyproject.toml
 	    $(BIN)/python -m pip install -qq --disable-pip-version-check --upgrade 'pip>=25.1' && \
 	    $(BIN)/python -m pip install -qq --disable-pip-version-check --editable . --group dev; \
 	fi
+	@touch $@
+
+# A dependency group of its own, for one target: $(VENV)/.GROUP
+$(VENV)/.%: $(READY)
+	@if command -v uv >/dev/null; then uv pip install --quiet --python $(BIN)/python --group $*; \
+	else $(BIN)/python -m pip install -qq --disable-pip-version-check --group $*; fi
 	@touch $@
