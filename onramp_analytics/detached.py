@@ -35,7 +35,7 @@ from onramp_analytics import consent, spool
 from onramp_analytics.spool import Spool
 
 LONGEST_LIFE = 120  # seconds from start to end: the contract's
-LINGER = (2.0, 4.0)  # seconds: most follow-up commands come within, and nobody waits for it
+LINGER = (2.0, 4.0)  # seconds: the commands of a script share a batch; why no longer: docs/scale.md
 
 
 def linger(root: bytes, home: bytes) -> bool:
