@@ -11,11 +11,12 @@ import os
 import random
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from functools import partial
 
-from onramp_analytics import consent, destination, events, journal, posthog_api, segments, userspool
+from onramp_analytics import consent, destination, events, journal, pending, posthog_api, segments, userspool
 from onramp_analytics import spool as spools
 from onramp_analytics.destination import Destination
 from onramp_analytics.detached import LINGER, LONGEST_LIFE
@@ -36,7 +37,6 @@ from onramp_analytics.segments import Pending, Segment
 from onramp_analytics.spool import Spool
 
 MOST_EVENTS, MOST_BYTES = 100, 1 << 20  # a batch: the contract's
-OLDEST = 30 * 86_400  # seconds after which an event is dropped: the contract's
 TRIES = 3  # failed requests in a run: the contract's, and what PostHog asks of its SDKs
 RUN = LONGEST_LIFE - LINGER[1] - posthog_api.DEADLINE - 5  # seconds in which a run may begin a request
 LOG_WAIT = 0.2  # seconds for the spool's lock; where it stays busy the events are sent, but not remembered
@@ -85,13 +85,13 @@ def batches(found: Iterable[Pending]) -> Iterator[list[Pending]]:
     """Group events into batches of at most 100 events and 1 MiB, each of one identifier."""
     batch: list[Pending] = []
     size = 0
-    for pending in found:
-        other_id = batch and batch[-1].event["distinct_id"] != pending.event["distinct_id"]
-        if batch and (len(batch) == MOST_EVENTS or size + pending.size > MOST_BYTES or other_id):
+    for one in found:
+        other_id = batch and batch[-1].event["distinct_id"] != one.event["distinct_id"]
+        if batch and (len(batch) == MOST_EVENTS or size + one.size > MOST_BYTES or other_id):
             yield batch
             batch, size = [], 0
-        batch.append(pending)
-        size += pending.size
+        batch.append(one)
+        size += one.size
     if batch:
         yield batch
 
@@ -109,7 +109,7 @@ class Run:
     """
 
     def __init__(self, spool: Spool, root: bytes, seconds: float, progress: Callable[[int], None]) -> None:
-        self.counts = dict.fromkeys(("sent", "refused", "expired", "skipped"), 0)
+        self.counts = Counter({"sent": 0, "refused": 0, pending.EXPIRED: 0, pending.SKIPPED: 0})
         self._spool = spool
         self._root = root
         self._until = time.monotonic() + seconds
@@ -149,19 +149,9 @@ class Run:
             return
         self._segment = segment
         with file:
-            for batch in batches(self._sendable(segments.read(file, self._published))):
+            for batch in batches(pending.sendable(segments.read(file, self._published), self.counts)):
                 self._settle(batch)
         segments.discard(self._segment)
-
-    def _sendable(self, found: Iterable[Pending | None]) -> Iterator[Pending]:
-        oldest = events.timestamp(max(0, time.time_ns() - OLDEST * 10**9))
-        for pending in found:
-            if pending is None:
-                self.counts["skipped"] += 1
-            elif pending.event["timestamp"] < oldest:
-                self.counts["expired"] += 1
-            else:
-                yield pending
 
     def _settle(self, batch: list[Pending]) -> None:
         """Send a batch until each of its events is accepted or refused for good."""

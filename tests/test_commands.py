@@ -8,6 +8,7 @@ import pty
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -260,7 +261,7 @@ def test_on_a_terminal_nothing_is_a_sentence_and_in_a_pipe_it_is_nothing(
 
 def test_a_reader_that_has_seen_enough_is_no_error(opted_in: Checkout) -> None:
     values = {"service_name": "plex"}
-    line = events.build("service_disabled", values, "550e8400-e29b-41d4-a716-446655440000", 10**18, bytes(16))
+    line = events.build("service_disabled", values, "550e8400-e29b-41d4-a716-446655440000", time.time_ns(), bytes(16))
     Path(os.fsdecode(opted_in.spool.file)).write_bytes(line * 5000)
 
     done = subprocess.run(
@@ -386,7 +387,7 @@ NEVER = ("2026-13-45T25:61:61.000000Z", "0000-01-01T00:00:00.000000Z", "2026-02-
 @pytest.mark.parametrize("when", NEVER)
 def test_a_time_that_never_was_breaks_no_command(opted_in: Checkout, when: str) -> None:
     values = {"service_name": "plex"}
-    line = events.build("service_disabled", values, "550e8400-e29b-41d4-a716-446655440000", 10**18, bytes(16))
+    line = events.build("service_disabled", values, "550e8400-e29b-41d4-a716-446655440000", time.time_ns(), bytes(16))
     damaged = re.sub(rb'"timestamp":"[^"]+"', f'"timestamp":"{when}"'.encode(), line)
     Path(os.fsdecode(opted_in.spool.file)).write_bytes(damaged)
     folder = opted_in.path / "onramp.spool.d"

@@ -52,9 +52,20 @@ def counted(number: int, what: str) -> str:
 
 def register_all() -> None:
     """Put every command into the group."""
-    from onramp_analytics.cli import choice, dashboard, demo, doctor, installing, sending, showing, tracking
+    from onramp_analytics.cli import (
+        choice,
+        dashboard,
+        demo,
+        doctor,
+        installing,
+        preview,
+        report,
+        sending,
+        showing,
+        tracking,
+    )
 
-    for module in (choice, showing, sending, doctor, demo, tracking, installing, dashboard):
+    for module in (choice, showing, preview, report, sending, doctor, demo, tracking, installing, dashboard):
         module.register(commands)
 
 

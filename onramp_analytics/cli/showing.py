@@ -8,6 +8,7 @@ import os
 import sys
 import textwrap
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
@@ -16,7 +17,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from onramp_analytics import consent, destination, events, health, journal, optin, segments, userspool
+from onramp_analytics import consent, destination, events, health, journal, optin, pending, segments, userspool
 from onramp_analytics import spool as spools
 from onramp_analytics.cli import as_json, checkout, counted
 from onramp_analytics.errors import Misconfigured
@@ -55,7 +56,7 @@ def _status(root: bytes) -> dict[str, Any]:
     now, here = consent.ask(os.environb, root), userspool.spools_of(root)
     last = max((journal.load_state(spool) for spool in here), key=lambda state: state.at)
     not_before = max(map(spools.not_before, here))
-    first = next(_pending(root), None)
+    first = next(pending.of(root, Counter()), None)
     checks = health.checks(root, now, here, os.environ)
     return {
         "on": now.on,
@@ -66,7 +67,7 @@ def _status(root: bytes) -> dict[str, Any]:
         "destination": _or_none(destination.host),
         "key": _or_none(lambda environ: destination.masked(destination.key(environ))),
         "pending": sum(map(segments.count, here)),
-        "oldest": first and first["timestamp"],
+        "oldest": first and first.event["timestamp"],
         "flusher_alive": any(map(optin.flusher_is_alive, here)),
         "last_run": asdict(last) if last.at else None,
         "next_try": not_before if not_before > time.time() else None,
@@ -144,21 +145,12 @@ def show_pending(context: click.Context, *, as_json: bool) -> None:
     A table on a terminal; one JSON object a line with --json or in a pipe.
     """
     root = checkout(context)
-    skipped = [0]
-    _show(_pending(root, skipped), as_json=as_json, nothing="Nothing is waiting.")
-    if skipped[0]:
-        click.echo(f"{counted(skipped[0], 'damaged line')} skipped.", err=True)
-
-
-def _pending(root: bytes, skipped: list[int] | None = None) -> Iterator[dict[str, Any]]:
-    published = events.published(root)
-    for spool in userspool.spools_of(root):
-        for file in segments.pending_files(spool):
-            for pending in segments.read(file, published):
-                if pending:
-                    yield pending.event
-                elif skipped:
-                    skipped[0] += 1
+    counts: Counter[str] = Counter()
+    _show((found.event for found in pending.of(root, counts)), as_json=as_json, nothing="Nothing is waiting.")
+    if counts[pending.SKIPPED]:
+        click.echo(f"{counted(counts[pending.SKIPPED], 'damaged line')} skipped.", err=True)
+    if counts[pending.EXPIRED]:
+        click.echo(f"{counted(counts[pending.EXPIRED], 'event')} left out: too old to be sent.", err=True)
 
 
 @click.command("show-sent")

@@ -29,7 +29,8 @@ onramp-analytics-start = trap '' HUP; { python= entry=; { read -r python; read -
 onramp-track = $(if $(onramp-analytics-on)$(ONRAMP_ANALYTICS_INSIDE),@$(call onramp-analytics-start,track $1 $2))
 
 .PHONY: analytics-enable analytics-disable analytics-status analytics-show-id analytics-reset-id analytics-flush \
-        analytics-show-pending analytics-show-sent analytics-events analytics-doctor
+        analytics-show-pending analytics-show-sent analytics-preview analytics-report analytics-events \
+        analytics-doctor
 
 analytics-enable: ## Turn anonymous usage analytics on
 	@$(onramp-analytics-settings) ONRAMP_ANALYTICS_PACKAGE='$(ONRAMP_ANALYTICS_PACKAGE)' $(ONRAMP_ANALYTICS) enable
@@ -54,6 +55,12 @@ analytics-show-pending: ## Show every event that waits, as it will be sent
 
 analytics-show-sent: ## Show the events that were sent
 	@$(ONRAMP_ANALYTICS) show-sent
+
+analytics-preview: ## Show the request that would be made, without making it
+	@$(onramp-analytics-settings) $(ONRAMP_ANALYTICS) preview
+
+analytics-report: ## Show what this installation has told over time
+	@$(ONRAMP_ANALYTICS) report
 
 analytics-doctor: ## Check everything that analytics need, with what to do where something is wrong
 	@$(onramp-analytics-settings) $(ONRAMP_ANALYTICS) doctor
