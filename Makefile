@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format types cover docs torture bench bench-plots fleet build smoke clean
+.PHONY: help demo test lint format types cover docs torture bench bench-plots fleet picture build smoke clean
 
 # The targets that OnRamp takes as they are; here they use the command of the virtual environment.
 ONRAMP_ANALYTICS ?= $(BIN)/onramp-analytics
@@ -50,6 +50,9 @@ bench: $(VENV)/.bench ## Measure what it costs against the budgets (some minutes
 bench-plots: $(VENV)/.bench $(VENV)/.plots ## Measure, and draw what grows with the number of events into docs/img/
 	@$(BIN)/python -m tests.bench --json $(VENV)/bench.json
 	@$(BIN)/python -m tests.bench.plots $(VENV)/bench.json docs/img
+
+picture: $(READY) ## Draw the README's picture from a real session
+	@$(BIN)/python -m tests.picture docs/img/session.svg
 
 fleet: $(VENV)/.plots ## Simulate what a fleet of hosts sends, and draw it into docs/img/ (some minutes)
 	@$(BIN)/python -m tests.bench.fleet docs/img/fleet.svg

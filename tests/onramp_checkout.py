@@ -160,11 +160,15 @@ class OnRamp:
         return self.command("install", str(self.path), *words, check=check)
 
     def opt_in(self) -> None:
-        """Write what `enable` writes, and say that a flusher is alive, so that a test has the spool to itself."""
+        """Write what `enable` writes, and hold back the flusher, so that a test has the spool to itself."""
         self.lock.write_text(
             "ANALYTICS_ENABLED=1\nANALYTICS_ID=550e8400-e29b-41d4-a716-446655440000\nANALYTICS_NOTICE_SHOWN=1\n"
         )
         program.remember(os.fsencode(self.path))
+        self.hold_back_flusher()
+
+    def hold_back_flusher(self) -> None:
+        """Say that a flusher is alive, so that nothing is sent."""
         folder = self.path / "onramp.spool.d"
         folder.mkdir(exist_ok=True)
         (folder / "not-before").touch()

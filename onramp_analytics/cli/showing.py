@@ -122,6 +122,8 @@ def _next_try(found: dict[str, Any]) -> str:
 def _ago(when: float) -> str:
     """A time in seconds since 1970 as "3 minutes ago" or "in 3 minutes"."""
     seconds = time.time() - when
+    if abs(seconds) < 1:
+        return "just now"
     size, unit = next(((n, u) for n, u in _UNITS if abs(seconds) >= n), (1, "second"))
     amount = counted(int(abs(seconds) // size), unit)
     return f"{amount} ago" if seconds >= 0 else f"in {amount}"
