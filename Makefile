@@ -41,7 +41,7 @@ cover: $(READY) ## Run the tests and show what they do not reach, the detached p
 docs: $(READY) ## Write what the documents take from the code: the man page, the completions, the catalogue
 	@$(BIN)/python -m tests.generate
 
-torture: $(READY) ## Break everything on purpose, and count what becomes of the events (ten minutes)
+torture: $(READY) ## Break everything on purpose, and count what becomes of the events (half an hour)
 	@$(BIN)/python -m tests.torture
 
 bench: $(VENV)/.bench ## Measure what it costs against the budgets (some minutes; ARGS="--json FILE")

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from importlib import metadata
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from types import FrameType
@@ -26,7 +27,9 @@ from onramp_analytics import cli, consent, flush, spool, tracker
 from onramp_analytics.spool import Spool
 
 PACKAGE = str(Path(onramp_analytics.__file__).parent)
-cli.register_all()  # once for all children
+#: Once for all children, and before one becomes a user who may not read where these are installed.
+cli.register_all()
+metadata.version("posthog")
 _servers = multiprocessing.get_context("forkserver")
 _servers.set_forkserver_preload(["__main__", __name__])
 
