@@ -55,6 +55,10 @@ class Trouble:
     before: Callable[[], None] | None = None
 
 
+def _later(when: str) -> Answer:
+    return Answer(503, b"", (("Retry-After", when),))
+
+
 def _answers() -> dict[str, Trouble]:
     """Every row of the contract's table, and what servers say when they are not well."""
     found = {f"status {code}": Trouble(Answer(code)) for code in (408, 425, 429, 500, 502, 503, 504, 599)}
@@ -72,12 +76,11 @@ def _answers() -> dict[str, Trouble]:
     found |= {f"200 with {n}": Trouble(Answer(200, body, JSON), UNLIKE_POSTHOG) for n, body in bodies.items()}
     found["a captive portal"] = Trouble(CAPTIVE_PORTAL, UNLIKE_POSTHOG)
     found |= {f"500 with {name}": Trouble(Answer(500, body, JSON)) for name, body in bodies.items()}
-    said = {"seconds": "100", "a year": str(365 * DAY), "a date": formatdate(time.time() + 5000, usegmt=True)}
-    found |= {
-        f"Retry-After as {n}": Trouble(Answer(503, b"", (("Retry-After", s),)), after=99) for n, s in said.items()
-    }
+    found["Retry-After as seconds"] = Trouble(_later("1000"), after=1000)
+    found["Retry-After as a year"] = Trouble(_later(str(365 * DAY)), after=DAY - 1)
+    found["Retry-After as a date"] = Trouble(_later(formatdate(time.time() + 20_000, usegmt=True)), after=15_000)
     odd = ("-5", "soon", "nan", "inf", "1e999", "9" * 5000, "Thu, 01 Jan 1970 00:00:00 GMT", "Fri, 99 Foo 2026")
-    found |= {f"Retry-After as {s[:12]}": Trouble(Answer(503, b"", (("Retry-After", s),))) for s in odd}
+    found |= {f"Retry-After as {s[:12]}": Trouble(_later(s)) for s in odd}
     found["a reset"] = Trouble(Answer(drop=True))
     found["a slow answer"] = Trouble(Answer(200, OK.body, delay=3600))
     found["a byte a second"] = Trouble(Answer(200, OK.body * 100, drip=1.0))
@@ -225,11 +228,12 @@ def _flush(place: Place, deadline: float, before: Callable[[], None] | None) -> 
 
 def _look(rig: Rig, name: str, trouble: Trouble, checkout: Checkout) -> None:
     state = journal.load_state(checkout.spool)
-    again = spool.not_before(checkout.spool) - state.at  # which is when the run began
+    when = spool.not_before(checkout.spool)
+    again = when - state.at  # which is when the run began
     rig.tally.expect(len(rig.pending(checkout)) == 3, f"{name}: {len(rig.pending(checkout))} of 3 events are kept")
     rig.tally.expect(state.outcome == trouble.kind, f"{name}: the outcome is {state.outcome}: {state.reason}")
     rig.tally.expect(
-        max(trouble.after, 1) <= again <= trouble.most + RUN and not spool.flusher_is_due(checkout.spool, state.at),
+        max(trouble.after, 1) <= again <= trouble.most + RUN and not spool.flusher_is_due(checkout.spool, when - 1),
         f"{name}: the next run may start in {again:.0f} s",
     )
     rig.tally.expect("secret" not in state.reason, f"{name}: the reason tells a secret: {state.reason}")
