@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from onramp_analytics import detached, events, flush, segments
+from onramp_analytics import detached, events, flush, pending, segments
 from onramp_analytics import spool as spools
 from onramp_analytics.outcome import ACCEPTED, UNREACHED, Outcome
 from tests.bench.fleet import ANSWER, WORLDS, World, busiest, play, requests
@@ -90,7 +90,7 @@ def test_the_product_makes_its_requests_at_the_same_moments(
     monkeypatch.setattr(posix, "urandom", lambda _size: bytes([dice.randrange(256)]))
     monkeypatch.setattr("onramp_analytics.flush.random.random", lambda: dice.randrange(256) / 255)
     monkeypatch.setattr("onramp_analytics.flush.posthog_api.send", product.answer)
-    for module in (detached, flush):
+    for module in (detached, flush, pending):  # the age of an event is `pending`'s
         monkeypatch.setattr(module, "time", product.time)
 
     product.play()
