@@ -55,7 +55,7 @@ def insight(tile: Tile) -> dict[str, Any]:
 def create(application: Application, tell: Callable[[str], None]) -> int:
     """Make the dashboard, or bring the one that is there up to date. Run again, it goes on where it stopped.
 
-    The dashboard is found by its name, and a tile by its name on it: tags are for PostHog's paying customers.
+    The dashboard is found by its name, and a tile by its name on it.
 
     Args:
         application: the PostHog project.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -23,6 +24,8 @@ from onramp_analytics.spool import Spool
 #: No time limit for an example, since machines are slow at times; in CI the same examples every time.
 settings.register_profile("onramp", deadline=None, derandomize="CI" in os.environ)
 settings.load_profile("onramp")
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # `make test &` has it ignored, and children inherit that
 
 COMMAND = str(Path(sys.executable).with_name("onramp-analytics"))
 KEY = "phc_test0123456789abcdef"
