@@ -322,6 +322,15 @@ def test_status_tells_of_the_last_send_and_the_next_try(opted_in: Checkout, rece
     assert "problem      the last send did not work: the host answered 429: slow down" in said
 
 
+def test_status_tells_of_a_flusher_that_waits_for_more_events(opted_in: Checkout) -> None:
+    opted_in.hold_back_flusher()
+    opted_in.track()
+
+    said = opted_in.run("status").stdout
+
+    assert "next try     in a few seconds, or else with the next event in 9 minutes" in said
+
+
 @pytest.mark.parametrize(
     ("name", "kind"),
     [

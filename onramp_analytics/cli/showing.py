@@ -114,9 +114,12 @@ def _next_try(found: dict[str, Any]) -> str:
         return "a flusher is at work"
     if not found["on"]:
         return "none while analytics are off"
-    if found["next_try"]:
-        return f"with the next event, {_ago(found['next_try'])} at the earliest"
-    return "with the next event"
+    if not found["next_try"]:
+        return "with the next event"
+    when, run = _ago(found["next_try"]), found["last_run"]
+    if run and run["failures"]:
+        return f"with the next event, {when} at the earliest"
+    return f"in a few seconds, or else with the next event {when}"
 
 
 def _ago(when: float) -> str:
