@@ -21,9 +21,7 @@ NO_PERMISSION = (1, 13, 30)  # EPERM, EACCES, EROFS; importing errno would cost 
 
 def track(event: str, properties: "Mapping[str, object]") -> bool:
     """Record one event of this process: what `onramp_analytics.track` does."""
-    import os  # loaded in every process but the command's; only this one is promised to follow `os.environ`
-
-    return record(None, os.environb, [(event, properties)])
+    return record(None, posix.environ, [(event, properties)])  # the very dictionary that `os.environ` writes to
 
 
 def record(named_root: "bytes | None", environ: "Mapping[bytes, bytes]", said: "Sequence[Said]") -> bool:
