@@ -15,7 +15,6 @@ from onramp_analytics import __version__
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from typing import Any
 
     Value = bool | int | str
     Clean = Callable[[object, bytes], Value]
@@ -49,7 +48,7 @@ class Property:
     """One property of an event: its name, what a person is told about it, and `clean`, its rule.
 
     `clean(value, published)` returns the value that is stored. It replaces what is outside the closed set and raises
-    `ValueError` for a value of the wrong kind. It is idempotent, so the flusher uses it to check what it reads.
+    `ValueError` for a value of the wrong kind. It is idempotent, so the gate uses it to check what it reads.
     """
 
     __slots__ = ("clean", "name", "rule")
@@ -204,18 +203,18 @@ def build(event: str, values: "Mapping[str, Value]", distinct_id: str, now_ns: i
     """
     return (
         f'{{"event":"{event}","uuid":"{uuid4(random)}","distinct_id":"{distinct_id}",'
-        f'"timestamp":"{timestamp(now_ns)}","properties":{{{_json(values)},{_FIXED_JSON}}}}}\n'
+        f'"timestamp":"{timestamp(now_ns)}","properties":{{{members(values)},{_FIXED_JSON}}}}}\n'
     ).encode("ascii")
 
 
-def _json(values: "Mapping[str, Value]") -> str:
-    """The members of a JSON object. A boolean or a number is its `str` but for the capital."""
+def members(values: "Mapping[str, Value]") -> str:
+    """Return the members of a JSON object. A boolean or a number is its `str` but for the capital."""
     return ",".join(
         f'"{key}":"{value}"' if type(value) is str else f'"{key}":{str(value).lower()}' for key, value in values.items()
     )
 
 
-_FIXED_JSON = _json(FIXED)
+_FIXED_JSON = members(FIXED)
 
 
 def uuid4(random: bytes) -> str:
@@ -230,71 +229,10 @@ def timestamp(now_ns: int) -> str:
     return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(seconds))}.{rest // 1000:06}Z"
 
 
-def is_uuid(text: object) -> bool:
-    """Tell whether a value is the lower-case text of a UUID."""
-    return isinstance(text, str) and text.isascii() and text.encode().translate(_ANY_HEX) == _UUID
+def is_uuid(text: str) -> bool:
+    """Tell whether a text is that of a UUID in lower case."""
+    return text.isascii() and text.encode().translate(_ANY_HEX) == _UUID
 
 
-def is_timestamp(text: object) -> bool:
-    """Tell whether a value has the form that `timestamp` gives, and is a time of our age."""
-    return (
-        isinstance(text, str)
-        and text.isascii()
-        and text.encode().translate(_ANY_DIGIT) == b"0000-00-00T00:00:00.000000Z"
-        and text[:4] >= "1970"
-        and "01" <= text[5:7] <= "12"
-        and "01" <= text[8:10] <= "31"
-        and text[11:13] <= "23"
-        and text[14:16] <= "59"
-        and text[17:19] <= "59"
-    )
-
-
-_ANY_DIGIT = bytes.maketrans(b"123456789", b"0" * 9)
 _ANY_HEX = bytes.maketrans(b"123456789abcdef", b"0" * 15)
 _UUID = b"00000000-0000-0000-0000-000000000000"
-
-
-def admit(event: object, published: bytes) -> "dict[str, Any] | None":
-    """Return an event that was read back, as it may leave; None when no version of ours could have written it.
-
-    The gate between the disk and the network: `show-pending` and the flusher both read through it, so that what
-    leaves is what is shown. A name that OnRamp no longer publishes is replaced, everything else must be exact; where
-    nothing had to be replaced the very same object comes back.
-    """
-    if not isinstance(event, dict) or event.keys() != _SHAPE:
-        return None
-    name, given = event["event"], event["properties"]
-    if not isinstance(name, str) or name not in EVENTS or not isinstance(given, dict):
-        return None
-    if not (is_uuid(event["uuid"]) and is_uuid(event["distinct_id"]) and is_timestamp(event["timestamp"])):
-        return None
-    properties = EVENTS[name][1]
-    if not _has_fixed(given) or len(given) != len(FIXED) + len(properties):
-        return None
-    replaced = {}
-    for p in properties:
-        try:
-            value = given[p.name]
-            cleaned = p.clean(value, published)
-        except (KeyError, ValueError):
-            return None
-        if cleaned != value or type(cleaned) is not type(value):
-            if not isinstance(value, str) or not isinstance(cleaned, str):
-                return None  # a number out of range, or as a text, cleans well, but is not what we write
-            replaced[p.name] = cleaned
-    return {**event, "properties": {**given, **replaced}} if replaced else event
-
-
-def _has_fixed(given: "dict[str, Any]") -> bool:
-    """The constants must be ours, to the type (0 is no False); another version of ours may have written them."""
-    version = given.get("$lib_version")
-    if not isinstance(version, str) or not 0 < len(version) <= 20 or version.strip("0123456789."):
-        return False
-    found = [*map(given.get, FIXED)]
-    return found == [*_FIXED_VALUES, version] and [*map(type, found)] == _FIXED_TYPES
-
-
-_SHAPE = {"event", "uuid", "distinct_id", "timestamp", "properties"}
-*_FIXED_VALUES, _ = FIXED.values()  # `$lib_version` is the last
-_FIXED_TYPES = [*map(type, FIXED.values())]

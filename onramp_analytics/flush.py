@@ -87,11 +87,11 @@ def batches(found: Iterable[Pending]) -> Iterator[list[Pending]]:
     size = 0
     for one in found:
         other_id = batch and batch[-1].event["distinct_id"] != one.event["distinct_id"]
-        if batch and (len(batch) == MOST_EVENTS or size + one.size > MOST_BYTES or other_id):
+        if batch and (len(batch) == MOST_EVENTS or size + len(one.line) > MOST_BYTES or other_id):
             yield batch
             batch, size = [], 0
         batch.append(one)
-        size += one.size
+        size += len(one.line)
     if batch:
         yield batch
 

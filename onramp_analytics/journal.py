@@ -10,12 +10,13 @@ import json
 import math
 import os
 from collections import deque
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, BinaryIO
 
-from onramp_analytics import events
 from onramp_analytics import spool as spools
+from onramp_analytics.gate import admit, as_line
 from onramp_analytics.segments import Pending, open_segment
 from onramp_analytics.spool import Spool
 
@@ -67,24 +68,24 @@ def _fits(value: object, default: object) -> bool:
 
 def save_state(spool: Spool, state: State) -> None:
     """Keep how this run ended."""
-    _write_whole(spool, b"state.json", _line(asdict(state)))
+    _write_whole(spool, b"state.json", as_line(asdict(state)))
 
 
 def log_sent(spool: Spool, batch: list[Pending]) -> None:
     """Add events to the log of what was sent, and cut it to the newest 1,000 once it is large."""
-    lines = b"".join(p.line if p.line.endswith(b"\n") else _line(p.event) for p in batch)  # the last may be torn
-    _append(spool, b"sent", lines, largest=SENT_BYTES, kept=SENT_KEPT)
+    _append(spool, b"sent", b"".join(p.line for p in batch), largest=SENT_BYTES, kept=SENT_KEPT)
 
 
 def log_refused(spool: Spool, batch: list[Pending], reason: str) -> None:
     """Keep events that the server refuses for good, with the server's reason; the newest 100 of them."""
-    lines = b"".join(_line({"reason": reason, "event": p.event}) for p in batch)
+    lines = b"".join(as_line({"reason": reason, "event": p.event}) for p in batch)
     _append(spool, b"refused", lines, largest=REFUSED_BYTES, kept=REFUSED_KEPT)
 
 
 def sent(spool: Spool) -> list[dict[str, Any]]:
     """Return the newest 1,000 events that were sent, oldest first; one that was sent twice is there once."""
-    by_uuid = {event["uuid"]: event for event in _entries(spool, b"sent") if events.admit(event, b"")}
+    told = (json.loads(line) for line in _lines(spool, b"sent") if admit(line, b""))
+    by_uuid = {event["uuid"]: event for event in told}
     return list(by_uuid.values())[-SENT_KEPT:]
 
 
@@ -112,19 +113,19 @@ def _path(spool: Spool, name: bytes) -> bytes:
     return spool.folder + b"/" + name
 
 
-def _line(value: dict[str, Any]) -> bytes:
-    return json.dumps(value, separators=(",", ":")).encode() + b"\n"
-
-
 def _entries(spool: Spool, name: bytes) -> list[dict[str, Any]]:
     found = []
-    with suppress(OSError), open_segment(_path(spool, name), 0) as file:
-        for line in file:
-            with suppress(ValueError, RecursionError):
-                entry = json.loads(line)
-                if isinstance(entry, dict):
-                    found.append(entry)
+    for line in _lines(spool, name):
+        with suppress(ValueError, RecursionError):
+            entry = json.loads(line)
+            if isinstance(entry, dict):
+                found.append(entry)
     return found
+
+
+def _lines(spool: Spool, name: bytes) -> Iterator[bytes]:
+    with suppress(OSError), open_segment(_path(spool, name), 0) as file:
+        yield from file
 
 
 def _append(spool: Spool, name: bytes, lines: bytes, *, largest: int, kept: int) -> None:

@@ -65,7 +65,7 @@ def summary(events: Iterable[dict[str, Any]]) -> Summary:
     """Return what the events say when they are counted.
 
     Args:
-        events: as `events.admit` lets them through; one uuid is counted once.
+        events: as `gate.admit` lets them through; one uuid is counted once.
     """
     once = list({event["uuid"]: event for event in events}.values())
     ran = [event for event in once if event["event"] == "command_executed"]

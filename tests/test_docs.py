@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from onramp_analytics import consent, destination, events, root
+from onramp_analytics import consent, destination, gate, root
 from onramp_analytics.cli import commands, register_all
 from onramp_analytics.cli.showing import catalogue
 from onramp_analytics.detach import KEPT
@@ -145,4 +145,5 @@ def test_the_example_is_an_event_that_may_leave() -> None:
     page = (REPOSITORY / "docs" / "analytics.md").read_text()
     (example,) = re.findall(r"```json\n(.+?)```", page, re.DOTALL)
 
-    assert events.admit(json.loads(example), b"\nservice plex\n") == json.loads(example)
+    line = gate.as_line(json.loads(example))
+    assert gate.admit(line, b"\nservice plex\n") == (json.loads(example), line)

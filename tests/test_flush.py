@@ -91,7 +91,7 @@ def test_wrong_settings_are_tried_again_after_hours() -> None:
 
 
 def a_pending(size: int = 400, distinct_id: str = ID) -> Pending:
-    return Pending({"distinct_id": distinct_id}, size, 0)
+    return Pending({"distinct_id": distinct_id}, bytes(size), 0)
 
 
 @given(st.lists(st.tuples(st.integers(1, 1 << 20), st.sampled_from([ID, OTHER_ID])), max_size=300))
@@ -103,7 +103,7 @@ def test_a_batch_is_a_hundred_events_a_mebibyte_and_one_identifier_at_most(sizes
     assert [p for batch in made for p in batch] == found
     for batch in made:
         assert 1 <= len(batch) <= 100
-        assert sum(p.size for p in batch) <= 1 << 20
+        assert sum(len(p.line) for p in batch) <= 1 << 20
         assert len({p.event["distinct_id"] for p in batch}) == 1
 
 

@@ -18,7 +18,7 @@ PACKAGE = Path(onramp_analytics.__file__).parent
 FLOORS = [
     {"__init__", "errors", "outcome", "program", "root"},
     {"events", "lockfile", "destination", "receiver"},
-    {"catalogue", "consent", "spool"},
+    {"catalogue", "consent", "gate", "spool"},
     {"detached", "segments", "userspool"},
     {"detach", "journal", "pending", "report"},
     {"tracker", "posthog_api", "report_page"},

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from onramp_analytics import events, segments
+from onramp_analytics import events, gate, segments
 from onramp_analytics.receiver import Receiver
 from tests.conftest import KEY, Checkout
 
@@ -89,7 +89,9 @@ def test_with_nothing_pending_there_is_an_example_of_each_kind(checkout: Checkou
     batch = body["batch"]
     assert isinstance(batch, list)
     assert [event["event"] for event in batch] == list(events.EVENTS)
-    assert all(events.admit(event, b"\ncommand start\noverride plex-nfs\nservice plex\n") == event for event in batch)
+    lines = list(map(gate.as_line, batch))
+    published = b"\ncommand start\noverride plex-nfs\nservice plex\n"
+    assert [gate.admit(line, published) for line in lines] == list(zip(batch, lines, strict=True))
     assert checkout.files() == set()
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from onramp_analytics import events, journal, report, report_page
+from onramp_analytics.gate import as_line
 from onramp_analytics.report import Command
 from onramp_analytics.segments import Pending
 from tests.conftest import Checkout
@@ -75,7 +76,7 @@ def test_a_day_that_never_was_breaks_nothing() -> None:
 def told(opted_in: Checkout) -> Checkout:
     """A checkout that has sent three days of events, and has one that waits."""
     opted_in.hold_back_flusher()
-    journal.log_sent(opted_in.spool, [Pending(each, 0, 0) for each in TOLD])
+    journal.log_sent(opted_in.spool, [Pending(each, as_line(each), 0) for each in TOLD])
     opted_in.track("service_disabled", "service_name=plex")
     return opted_in
 

@@ -61,7 +61,7 @@ def examples() -> Iterator[Pending]:
     for name, (_why, properties) in events.EVENTS.items():
         values = {p.name: _example(p) for p in properties}
         line = events.build(name, values, nobody, time.time_ns(), os.urandom(16))
-        yield Pending(json.loads(line), len(line), 0)
+        yield Pending(json.loads(line), line, 0)
 
 
 def _example(of: events.Property) -> events.Value:

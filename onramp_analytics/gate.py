@@ -1,0 +1,79 @@
+"""The gate between the disk and the network: the flusher and every command that shows events read through it.
+
+A line passes when it is, to the letter, one that a version of ours could have written. What comes out is made anew from
+the parts that were looked at, so that nothing else can leave.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from onramp_analytics import events
+
+_UUID = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
+_TIMESTAMP = (
+    r"(?:19[7-9]\d|[2-9]\d{3})-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])T(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d\.\d{6}Z"
+)
+_VALUE = rf'"[A-Za-z0-9._-]{{1,{events.LONGEST_NAME}}}"|true|false|0|[1-9]\d{{0,7}}'
+_VERSION = r"\d[\d.]{0,19}"  # of another version of ours, too
+_CONSTANTS = {name: value for name, value in events.FIXED.items() if name != "$lib_version"}
+
+
+def _pattern(event: str) -> re.Pattern[str]:
+    """What `events.build` writes for an event."""
+    own = ",".join(f'"{p.name}":({_VALUE})' for p in events.EVENTS[event][1])
+    return re.compile(
+        rf'\{{"event":"{event}","uuid":"({_UUID})","distinct_id":"({_UUID})","timestamp":"({_TIMESTAMP})",'
+        rf'"properties":\{{{own},{re.escape(events.members(_CONSTANTS))},"\$lib_version":"({_VERSION})"\}}\}}\n?',
+        re.ASCII,
+    )
+
+
+_PATTERNS = {event: _pattern(event) for event in events.EVENTS}
+
+
+def admit(line: bytes, published: bytes) -> tuple[dict[str, Any], bytes] | None:
+    """Return the event of a line as it may leave.
+
+    Args:
+        line: what was read, with or without its line break.
+        published: what `events.published()` returned. A name that OnRamp does not publish (any more) is replaced.
+
+    Returns:
+        The event, and its line; None when no version of ours could have written it.
+    """
+    text = line.decode("latin-1")  # never fails; the patterns take nothing but ASCII
+    name = text.removeprefix('{"event":"').partition('"')[0]
+    found = _PATTERNS[name].fullmatch(text) if name in _PATTERNS else None
+    if not found:
+        return None
+    uuid, distinct_id, timestamp, *values, version = found.groups()
+    properties: dict[str, Any] = {}
+    is_exact = text.endswith("\n")
+    for p, value in zip(events.EVENTS[name][1], values, strict=True):
+        try:
+            cleaned = p.clean(value.strip('"'), published)
+        except ValueError:
+            return None
+        if value != (f'"{cleaned}"' if isinstance(cleaned, str) else str(cleaned).lower()):
+            if not isinstance(cleaned, str) or not value.startswith('"'):
+                return None  # a number out of range, or as a text, cleans well, but is not what we write
+            is_exact = False
+        properties[p.name] = cleaned
+    properties |= _CONSTANTS
+    properties["$lib_version"] = version
+    event = {
+        "event": name,
+        "uuid": uuid,
+        "distinct_id": distinct_id,
+        "timestamp": timestamp,
+        "properties": properties,
+    }
+    return event, line if is_exact else as_line(event)
+
+
+def as_line(value: dict[str, Any]) -> bytes:
+    """Return an event, or anything else, as one line of JSON in the form of `events.build`."""
+    return json.dumps(value, separators=(",", ":")).encode() + b"\n"
