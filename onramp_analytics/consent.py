@@ -1,7 +1,7 @@
 """Whether we may: the four rules of the contract, in their order. Nothing else decides."""
 
 from onramp_analytics import lockfile
-from onramp_analytics.events import is_uuid
+from onramp_analytics.events import is_uuid4
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ class Consent:
         self.on = on
         self.why = why
         known = settings.get(lockfile.ID, b"").decode("ascii", "replace")
-        self.id = known if is_uuid(known) else ""
+        self.id = known if is_uuid4(known) else ""
         self.notice_shown = settings.get(lockfile.NOTICE_SHOWN) == b"1"
 
 

@@ -229,9 +229,9 @@ def timestamp(now_ns: int) -> str:
     return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(seconds))}.{rest // 1000:06}Z"
 
 
-def is_uuid(text: str) -> bool:
-    """Tell whether a text is that of a UUID in lower case."""
-    return text.isascii() and text.encode().translate(_ANY_HEX) == _UUID
+def is_uuid4(text: str) -> bool:
+    """Tell whether a text has the form that `uuid4` gives. Other versions hold a network card's address, or a name."""
+    return text.isascii() and text.encode().translate(_ANY_HEX) == _UUID and text[14] == "4" and text[19] in "89ab"
 
 
 _ANY_HEX = bytes.maketrans(b"123456789abcdef", b"0" * 15)

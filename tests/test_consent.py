@@ -18,7 +18,8 @@ from onramp_analytics.receiver import Answer, Receiver
 from onramp_analytics.spool import Spool
 from tests.conftest import COMMAND, Checkout, flushers_of, wait_until
 
-ON = "ANALYTICS_ENABLED=1\nANALYTICS_ID=550e8400-e29b-41d4-a716-446655440000\nANALYTICS_NOTICE_SHOWN=1\n"
+ON_ID = "550e8400-e29b-41d4-a716-446655440000"
+ON = f"ANALYTICS_ENABLED=1\nANALYTICS_ID={ON_ID}\nANALYTICS_NOTICE_SHOWN=1\n"
 
 ROWS = [
     # DO_NOT_TRACK goes before everything
@@ -116,6 +117,19 @@ def test_an_installation_by_environment_alone_gets_an_identifier_but_sends_nothi
     assert not os.path.exists(checkout.spool.not_before)
 
 
+@pytest.mark.parametrize("found", ["", "alice", ON_ID.upper(), "c232ab00-9414-11ec-b3c8-9f6bdeced846"])
+def test_an_identifier_that_is_not_random_is_replaced_before_an_event_has_it(found: str, opted_in: Checkout) -> None:
+    """The last one is of version 1, which holds the address of a network card."""
+    opted_in.hold_back_flusher()
+    opted_in.lock.write_text(opted_in.lock.read_text().replace(ON_ID, found))
+
+    opted_in.track()
+
+    (event,) = opted_in.pending()
+    assert events.is_uuid4(event["distinct_id"])
+    assert f"ANALYTICS_ID={event['distinct_id']}\n" in opted_in.lock.read_text()
+
+
 def test_enable_shows_the_notice_and_turns_analytics_on(checkout: Checkout, receiver: Receiver) -> None:
     checkout.lock.write_text("# mine\nOTHER=x\n")
 
@@ -128,7 +142,7 @@ def test_enable_shows_the_notice_and_turns_analytics_on(checkout: Checkout, rece
     assert receiver.url in said
     lines = checkout.lock.read_text().splitlines()
     assert lines[:3] == ["# mine", "OTHER=x", "ANALYTICS_ENABLED=1"]
-    assert events.is_uuid(lines[3].removeprefix("ANALYTICS_ID="))
+    assert events.is_uuid4(lines[3].removeprefix("ANALYTICS_ID="))
     assert lines[4:] == ["ANALYTICS_NOTICE_SHOWN=1"]
 
 

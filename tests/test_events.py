@@ -71,7 +71,7 @@ def test_a_uuid_is_of_version_4(random: bytes) -> None:
 
     assert uuid.UUID(text).version == 4
     assert str(uuid.UUID(text)) == text
-    assert events.is_uuid(text)
+    assert events.is_uuid4(text)
 
 
 @given(when=st.integers(min_value=0, max_value=4_102_444_800 * 10**9))

@@ -37,6 +37,7 @@ def _changed(path: str, value: object) -> dict[str, Any]:
         ("event", ["service_enabled"]),
         ("uuid", "not-a-uuid"),
         ("uuid", ID.upper()),
+        ("uuid", "c232ab00-9414-11ec-b3c8-9f6bdeced846"),
         ("uuid", None),
         ("distinct_id", "alice"),
         ("timestamp", "yesterday"),
