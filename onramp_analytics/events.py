@@ -153,9 +153,7 @@ def published(root: bytes) -> bytes:
         return b""
     try:
         names = posix.read(fd, CATALOGUE_LIMIT)
-        if len(names) == CATALOGUE_LIMIT:
-            names = names[: names.rfind(b"\n") + 1]  # the last name was perhaps cut, into that of somebody's own
-        return b"\n%s\n" % names
+        return b"\n" + names[: names.rfind(b"\n") + 1]  # what has no end was perhaps cut, into a name of somebody's own
     except OSError:
         return b""
     finally:

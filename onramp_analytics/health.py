@@ -101,9 +101,9 @@ def _notice(now: Consent) -> Check:
 
 
 def _catalogue(root: bytes, now: Consent) -> Check:
-    names = events.published(root).count(b"\n") - 2
-    if names > 0:
-        return Check("catalogue", OK, f"{names:,} published names")
+    names = [line for line in events.published(root).splitlines() if line and not line.startswith(b"#")]
+    if names:
+        return Check("catalogue", OK, f"{len(names):,} published names")
     if not now.on:
         return Check("catalogue", OK, "there is none; `onramp-analytics install` makes it")
     said = f"no readable {os.fsdecode(events.CATALOGUE)}, so every name is sent as `custom` or `other`"

@@ -119,11 +119,13 @@ def test_without_a_catalogue_every_name_is_replaced(tmp_path: Path) -> None:
     assert events.clean("error_occurred", {"command": "start", "error_type": "exit_1"}, none)["command"] == "other"
 
 
-def test_a_catalogue_that_is_too_long_publishes_no_half_name(tmp_path: Path) -> None:
+TOO_LONG = b"#" * (events.CATALOGUE_LIMIT - len(b"service my-wiki") - 1) + b"\nservice my-wiki-of-ours\n"
+
+
+@pytest.mark.parametrize("content", [TOO_LONG, b"service plex\nservice my-wiki"], ids=["too long", "cut"])
+def test_a_catalogue_that_breaks_off_publishes_no_half_name(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "make.d").mkdir()
-    line = b"service my-wiki-of-ours\n"
-    filler = b"#" * (events.CATALOGUE_LIMIT - len(b"service my-wiki") - 1) + b"\n"
-    (tmp_path / "make.d" / "analytics.names").write_bytes(filler + line)
+    (tmp_path / "make.d" / "analytics.names").write_bytes(content)
 
     found = events.clean("service_disabled", {"service_name": "my-wiki"}, events.published(bytes(tmp_path)))
 

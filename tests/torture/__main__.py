@@ -16,7 +16,7 @@ COLUMNS = ("faults", "kills", "tracked", "delivered", "twice", "lost", "leaked",
 
 def main() -> int:
     """Run everything, and return 1 if a promise was not kept."""
-    console = Console(highlight=False)
+    console = Console(highlight=False, width=140)
     started, total = time.monotonic(), Tally()
     table = Table(box=None, pad_edge=False)
     table.add_column("fault")

@@ -18,6 +18,7 @@ from multiprocessing.process import BaseProcess
 import trustme
 
 from onramp_analytics import journal, posthog_api, spool
+from onramp_analytics.detached import LONGEST_LIFE
 from onramp_analytics.outcome import MISCONFIGURED, REJECTED, TOO_LARGE, UNLIKE_POSTHOG, UNREACHED
 from onramp_analytics.receiver import CAPTIVE_PORTAL, OK, Answer, Receiver, Request
 from tests.conftest import Checkout
@@ -26,7 +27,7 @@ from tests.torture.rig import Fault, Rig
 
 DAY = 86_400
 AT_A_TIME = 12
-RUN = 65.0  # seconds: three requests at their deadline and the pauses between them
+RUN = LONGEST_LIFE  # seconds: the contract's; three requests at their deadline and the pauses come to 66
 JSON = (("Content-Type", "application/json"),)
 HTML = b"<html>" + b"x" * 10_000_000
 A_YEAR_AGO, IN_A_YEAR = -365 * DAY, 365 * DAY
