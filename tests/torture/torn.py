@@ -164,7 +164,7 @@ def hostile_events(rig: Rig) -> None:
     for name, change in HOSTILE.items():
         rig.tally.faults += 1
         bad = copy.deepcopy(good)
-        text = change(bad) or json.dumps(bad)
+        text = change(bad) or _text(bad)
         rig.track(checkout)
         with (checkout.path / "onramp.spool").open("a", encoding="utf-8", errors="surrogatepass") as file:
             file.write(text + "\n")
@@ -178,12 +178,32 @@ def hostile_events(rig: Rig) -> None:
     rig.settle(checkout)
 
 
+def a_private_name_in_the_spool(rig: Rig) -> None:
+    """An event with a name that is published no more, or never was, leaves without it."""
+    checkout = rig.checkout()
+    rig.track(checkout)
+    (good,) = rig.pending(checkout)
+    for name in ("alices-diary", "start2", "x" * 100):
+        rig.tally.faults += 1
+        bad = {**good, "properties": {**good["properties"], "command": name}}
+        with (checkout.path / "onramp.spool").open("a") as file:
+            file.write(_text(bad) + "\n")
+        rig.flush(checkout)
+        rig.tally.expect(rig.receiver.accepted[-1]["properties"]["command"] == "other", f"the name {name} did not go")
+    rig.settle(checkout)
+
+
 def _set(**changes: object) -> Callable[[dict[str, Any]], None]:
     return lambda event: event.update(changes)
 
 
 def _own(**changes: object) -> Callable[[dict[str, Any]], None]:
     return lambda event: event["properties"].update(changes)
+
+
+def _text(event: dict[str, Any]) -> str:
+    """The event as ours are written, so that nothing is wrong with it but what was changed."""
+    return json.dumps(event, separators=(",", ":"))
 
 
 HOSTILE: dict[str, Callable[[dict[str, Any]], str | None]] = {
@@ -214,11 +234,12 @@ HOSTILE: dict[str, Callable[[dict[str, Any]], str | None]] = {
     "a time of none": _set(timestamp="yesterday"),
     "a time of another shape": _set(timestamp="2026-01-03T12:00:00Z"),
     "digits of another script": lambda event: event.update(timestamp=event["timestamp"].replace("2", "\u0662")),
-    "the same key twice": lambda event: json.dumps(event)[:-1] + ', "event": "secrets"}',
-    "a key with an escape": lambda event: json.dumps(event)[:-1] + ', "\\u0024set": {}}',
-    "half a character": lambda event: json.dumps(event)[:-1] + ', "\ud800": 1}',
-    "two events in a line": lambda event: json.dumps(event) * 2,
-    "a list of events": lambda event: json.dumps([event]),
+    "the same key twice": lambda event: _text(event)[:-1] + ',"event":"secrets"}',
+    "a key with an escape": lambda event: _text(event)[:-1] + ',"\\u0024set":{}}',
+    "half a character": lambda event: _text(event)[:-1] + ',"\ud800":1}',
+    "a space": lambda event: _text(event).replace(",", ", ", 1),
+    "two events in a line": lambda event: _text(event) * 2,
+    "a list of events": lambda event: f"[{_text(event)}]",
 }
 
 FAULTS: list[Fault] = [
@@ -229,4 +250,5 @@ FAULTS: list[Fault] = [
     a_damaged_lock_file,
     a_damaged_catalogue,
     hostile_events,
+    a_private_name_in_the_spool,
 ]
