@@ -16,7 +16,7 @@ _UUID = "[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
 _TIMESTAMP = (
     r"(?:19[7-9]\d|[2-9]\d{3})-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])T(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d\.\d{6}Z"
 )
-_VALUE = rf'"[A-Za-z0-9._-]{{1,{events.LONGEST_NAME}}}"|true|false|0|[1-9]\d{{0,7}}'
+_VALUE = rf'"[A-Za-z0-9._-]{{1,{events.LONGEST_NAME}}}"|true|false|\d+'
 _VERSION = r"\d[\d.]{0,19}"  # of another version of ours, too
 _CONSTANTS = {name: value for name, value in events.FIXED.items() if name != "$lib_version"}
 
@@ -26,8 +26,7 @@ def _pattern(event: str) -> re.Pattern[str]:
     own = ",".join(f'"{p.name}":({_VALUE})' for p in events.EVENTS[event][1])
     return re.compile(
         rf'\{{"event":"{event}","uuid":"({_UUID})","distinct_id":"({_UUID})","timestamp":"({_TIMESTAMP})",'
-        rf'"properties":\{{{own},{re.escape(events.members(_CONSTANTS))},"\$lib_version":"({_VERSION})"\}}\}}\n?',
-        re.ASCII,
+        rf'"properties":\{{{own},{re.escape(events.members(_CONSTANTS))},"\$lib_version":"({_VERSION})"\}}\}}\n?'
     )
 
 
@@ -44,7 +43,7 @@ def admit(line: bytes, published: bytes) -> tuple[dict[str, Any], bytes] | None:
     Returns:
         The event, and its line; None when no version of ours could have written it.
     """
-    text = line.decode("latin-1")  # never fails; the patterns take nothing but ASCII
+    text = line.decode("latin-1")  # never fails, and has no letter but ASCII's that a pattern takes
     name = text.removeprefix('{"event":"').partition('"')[0]
     found = _PATTERNS[name].fullmatch(text) if name in _PATTERNS else None
     if not found:
@@ -59,7 +58,7 @@ def admit(line: bytes, published: bytes) -> tuple[dict[str, Any], bytes] | None:
             return None
         if value != (f'"{cleaned}"' if isinstance(cleaned, str) else str(cleaned).lower()):
             if not isinstance(cleaned, str) or not value.startswith('"'):
-                return None  # a number out of range, or as a text, cleans well, but is not what we write
+                return None  # 007, or 7 in quotes, cleans well, but is not what we write
             is_exact = False
         properties[p.name] = cleaned
     properties |= _CONSTANTS
