@@ -109,7 +109,7 @@ def take_lock(spool: Spool, wait: float = LOCK_WAIT) -> int:
                     if now >= deadline:
                         posix.close(fd)
                         return -1
-                    time.sleep(pause)
+                    time.sleep(min(pause, deadline - now))
                     pause = min(2 * pause, LONGEST_PAUSE)
             found = posix.fstat(fd)
             give_to_owner(spool.home, fd, found)
