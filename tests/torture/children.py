@@ -12,8 +12,8 @@ import resource
 import signal
 import sys
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib import metadata
 from multiprocessing.process import BaseProcess
@@ -144,10 +144,11 @@ def write_events(place: Place, acknowledged: Path, first: int, count: int, pause
 
 def track_timed(place: Place, acknowledged: Path, number: int) -> None:
     """Track one event, and write down beside the acknowledgements for how many seconds it slept."""
-    before = seconds_asleep()
-    write_events(place, acknowledged, number, 1, 0)
-    with acknowledged.with_name("asleep").open("a") as file:
-        file.write(f"{seconds_asleep() - before:.6f}\n")
+    with (
+        acknowledged.with_name("asleep").open("a") as file,
+        time_asleep(lambda seconds: file.write(f"{seconds:.6f}\n")),
+    ):
+        write_events(place, acknowledged, number, 1, 0)
 
 
 def track_without_room(place: Place, size: int) -> None:
@@ -157,7 +158,20 @@ def track_without_room(place: Place, size: int) -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
 
 
-def seconds_asleep() -> float:
-    """Return the time of this process that it neither ran nor waited for a core (proc(5), schedstat)."""
-    ran, queued, _ = map(int, Path("/proc/self/schedstat").read_text().split())
-    return time.monotonic() - (ran + queued) / 1e9
+@contextmanager
+def time_asleep(tell: Callable[[float], object]) -> Iterator[None]:
+    """Tell for how many seconds this process neither ran nor waited for a core while in here.
+
+    None, where it never gave its core away: what is missing then is time that a hypervisor took.
+    """
+    gave_away, before = resource.getrusage(resource.RUSAGE_SELF).ru_nvcsw, _seconds_idle()
+    try:
+        yield
+    finally:
+        slept = _seconds_idle() - before
+        tell(slept if resource.getrusage(resource.RUSAGE_SELF).ru_nvcsw > gave_away else 0.0)
+
+
+def _seconds_idle() -> float:
+    queued = int(Path("/proc/self/schedstat").read_text().split()[1])  # proc(5): nanoseconds
+    return time.monotonic() - time.process_time() - queued / 1e9  # what schedstat says of running is up to 24 ms old

@@ -14,7 +14,7 @@ from onramp_analytics import spool as spools
 from onramp_analytics.receiver import Answer, Request
 from onramp_analytics.spool import Spool
 from tests.conftest import COMMAND, Checkout
-from tests.torture.children import Place, run_command, run_flusher, seconds_asleep, start
+from tests.torture.children import Place, run_command, run_flusher, start, time_asleep
 from tests.torture.rig import ASLEEP, NUMBERS, Fault, Rig, command, consent_of
 
 CROWD = 64
@@ -49,10 +49,8 @@ def track_for(place: Place, acknowledged: Path, first: int, seconds: float) -> N
     until, waits = time.monotonic() + seconds, [0.0]
 
     def take_lock(spool: Spool) -> int:
-        before = seconds_asleep()
-        lock = really(spool)
-        waits.append(seconds_asleep() - before)
-        return lock
+        with time_asleep(waits.append):
+            return really(spool)
 
     really, spools.take_lock = spools.take_lock, take_lock  # type: ignore[assignment]
     for number in range(first, first + NUMBERS):
