@@ -53,7 +53,7 @@ class Pending(NamedTuple):
 
 @contextmanager
 def locked(spool: Spool, timeout: float = 2.0) -> Iterator[bool]:
-    """Hold the spool's lock; the trackers' `flock` excludes this one and the other way round.
+    """Hold the spool's lock, as the trackers do.
 
     Args:
         spool: whose lock.
@@ -65,8 +65,12 @@ def locked(spool: Spool, timeout: float = 2.0) -> Iterator[bool]:
     Raises:
         OSError: the lock file cannot be opened.
     """
-    with _owned_lock(spool, spool.lock, timeout) as held:
-        yield held
+    lock = spools.take_lock(spool, timeout)
+    try:
+        yield lock >= 0
+    finally:
+        if lock >= 0:
+            os.close(lock)
 
 
 @contextmanager
@@ -75,25 +79,20 @@ def flusher_lock(spool: Spool, timeout: float = 2.0) -> Iterator[bool]:
 
     Looked at before each try: filelock 4.1 makes a folder that is missing, and `disable` may just have removed it.
     """
+    path = flusher_lock_path(spool)
+    lock = FileLock(os.fsdecode(path), timeout=0, mode=0o600)
     deadline = time.monotonic() + timeout
     while True:
         if not spools.has_folder(spool):
             raise NotADirectoryError(errno.ENOTDIR, "not a folder", spool.folder)
-        with _owned_lock(spool, flusher_lock_path(spool), timeout=0) as held:
-            if held or time.monotonic() >= deadline:
-                yield held
+        try:
+            lock.acquire()
+            break
+        except Timeout:
+            if time.monotonic() >= deadline:
+                yield False
                 return
         time.sleep(POLL)
-
-
-@contextmanager
-def _owned_lock(spool: Spool, path: bytes, timeout: float) -> Iterator[bool]:
-    lock = FileLock(os.fsdecode(path), timeout=timeout, mode=0o600, poll_interval=POLL)
-    try:
-        lock.acquire()
-    except Timeout:
-        yield False
-        return
     try:
         _give_to_owner(spool, path)
         yield True
