@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 CAP = 5 << 20  # bytes: the contract's; some 12,000 events
 LOCK_WAIT = 0.05  # seconds; with 16 writers at once the slowest waited 7 ms
-FIRST_PAUSE, LONGEST_PAUSE = 0.0002, 0.005  # seconds between two tries
+FIRST_PAUSE, LONGEST_PAUSE = 0.002, 0.005  # seconds between two tries; see docs/decisions/lock.md
 MOST_SPILLED = 1000  # files
 LONGEST_WAIT = 86_400  # seconds; no back-off is longer, so a time further ahead is a clock that jumped
 
