@@ -36,7 +36,7 @@ def measure(rounds: int) -> list[Row]:
             *track_rows(onramp, rounds),
             *function_rows(onramp),
             *growth_rows(onramp, rounds),
-            *flush_rows(onramp, max(rounds // 25, 3)),
+            *flush_rows(onramp, max(rounds // 12, 3)),
             *alternative_rows(onramp, few),
         ]
 
