@@ -32,11 +32,11 @@ format: $(READY) ## Put the style right
 types: $(READY) ## Check the types
 	@$(BIN)/mypy --no-error-summary
 
+# Some tests work as another user, who may not write in this folder.
 cover: $(READY) ## Run the tests and show what they do not reach, the detached process counted
-	@rm -f .coverage .coverage.*
-	@$(BIN)/coverage run -m pytest -n auto
-	@$(BIN)/coverage combine --quiet
-	@$(BIN)/coverage report
+	@data=$$(mktemp -d) && chmod 1777 $$data && export COVERAGE_FILE=$$data/coverage; \
+	$(BIN)/coverage run -m pytest -n auto && $(BIN)/coverage combine --quiet && $(BIN)/coverage report; \
+	status=$$?; rm -rf $$data; exit $$status
 
 docs: $(READY) ## Write what the documents take from the code: the man page, the completions, the catalogue
 	@$(BIN)/python -m tests.generate
@@ -64,7 +64,7 @@ smoke: $(READY) ## Build, install into empty environments, and see it work there
 	@$(BIN)/nox
 
 clean: ## Delete what the targets made
-	@rm -rf $(VENV) dist .coverage .coverage.* .hypothesis .mypy_cache .nox .pytest_cache .ruff_cache
+	@rm -rf $(VENV) dist .hypothesis .mypy_cache .nox .pytest_cache .ruff_cache
 
 # The packages are installed again when pyproject.toml or the version changes; otherwise this costs nothing.
 $(READY): pyproject.toml onramp_analytics/__init__.py
