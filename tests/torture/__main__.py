@@ -17,7 +17,7 @@ COLUMNS = ("faults", "kills", "tracked", "delivered", "twice", "lost", "leaked",
 def main() -> int:
     """Run everything, and return 1 if a promise was not kept."""
     console = Console(highlight=False, width=140)
-    started, total = time.monotonic(), Tally()
+    started, total, left_out = time.monotonic(), Tally(), list[str]()
     table = Table(box=None, pad_edge=False)
     table.add_column("fault")
     for column in (*COLUMNS, "broken"):
@@ -29,9 +29,12 @@ def main() -> int:
             console.print(f"{time.monotonic() - started:6.0f} s  {name} ...")
             tally = run(fault, WHOLE)
             total.add(tally)
+            left_out += [f"{name}: {tally.left_out}"] if tally.left_out else []
             _row(table, f"  {name}", tally)
     _row(table, "[bold]in all", total)
     console.print(table)
+    for sentence in left_out:
+        console.print(f"left out: {sentence}")
     for sentence in total.broken:
         console.print(f"broken: {sentence}", markup=False)
     ok = not (total.broken or total.lost or total.leaked or total.disturbed)

@@ -42,7 +42,7 @@ def a_stopped_process_holds_the_spools_lock(rig: Rig) -> None:
 def a_dead_flusher_held_its_lock(rig: Rig) -> None:
     """The next flusher starts at once."""
     checkout = rig.checkout()
-    for halt in rig.halts(checkout, signal.SIGKILL, run_flusher)[:: 1 + rig.effort.points // 1000]:
+    for halt in rig.halts(checkout, signal.SIGKILL, run_flusher):
         rig.track(checkout)
         rig.was_killed(start(rig.place(checkout), run_flusher, halt=halt))
         began = time.monotonic()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import os
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -104,9 +105,9 @@ def _append_by_hand(rig: Rig, checkout: Checkout) -> None:
     """The spool is over its cap, so a tracker drops its event; a good line after the damage is read all the same."""
     number = rig.numbers()
     event, values = command(number)
-    line = events.build(event, values, consent_of(checkout)[1], 10**18, os.urandom(16))  # type: ignore[arg-type]
+    line = events.build(event, values, consent_of(checkout)[1], time.time_ns(), os.urandom(16))  # type: ignore[arg-type]
     with (checkout.path / "onramp.spool").open("ab") as file:
-        file.write(b"\n" + line.replace(b"2001-09-09", b"2026-11-23"))
+        file.write(b"\n" + line)
 
 
 def damaged_logs(rig: Rig) -> None:
