@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format types cover docs torture bench bench-plots fleet picture build smoke clean
+.PHONY: help demo test lint format types cover docs faults bench bench-plots fleet picture build smoke clean
 
 # The targets that OnRamp takes as they are; here they use the command of the virtual environment.
 ONRAMP_ANALYTICS ?= $(BIN)/onramp-analytics
@@ -21,9 +21,10 @@ demo: $(READY) ## See everything work, on a throw-away checkout and a receiver o
 test: $(READY) lint types ## Run every check and test
 	@$(BIN)/pytest -n auto
 
-lint: $(READY) ## Check the style
+lint: $(READY) ## Check the style and the layers
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --quiet --check .
+	@$(BIN)/lint-imports --no-cache > $(VENV)/lint-imports || { cat $(VENV)/lint-imports; exit 1; }
 
 format: $(READY) ## Put the style right
 	@$(BIN)/ruff check --quiet --fix .
@@ -39,23 +40,23 @@ cover: $(READY) ## Run the tests and show what they do not reach, the detached p
 	status=$$?; rm -rf $$data; exit $$status
 
 docs: $(READY) ## Write what the documents take from the code: the man page, the completions, the catalogue
-	@$(BIN)/python -m tests.generate
+	@$(BIN)/python -m tools.generate
 
-torture: $(READY) ## Break everything on purpose, and count what becomes of the events (half an hour)
-	@$(BIN)/python -m tests.torture
+faults: $(READY) ## Break everything on purpose, and count what becomes of the events (half an hour)
+	@$(BIN)/python -m tests.faults
 
 bench: $(VENV)/.bench ## Measure what it costs against the budgets (some minutes; ARGS="--json FILE")
-	@$(BIN)/python -m tests.bench $(ARGS)
+	@$(BIN)/python -m tools.bench $(ARGS)
 
 bench-plots: $(VENV)/.bench $(VENV)/.plots ## Measure, and draw what grows with the number of events into docs/img/
-	@$(BIN)/python -m tests.bench --json $(VENV)/bench.json
-	@$(BIN)/python -m tests.bench.plots $(VENV)/bench.json docs/img
+	@$(BIN)/python -m tools.bench --json $(VENV)/bench.json
+	@$(BIN)/python -m tools.bench.plots $(VENV)/bench.json docs/img
 
 picture: $(READY) ## Draw the README's picture from a real session
-	@$(BIN)/python -m tests.picture docs/img/session.svg
+	@$(BIN)/python -m tools.picture docs/img/session.svg
 
 fleet: $(VENV)/.plots ## Simulate what a fleet of hosts sends, and draw it into docs/img/ (some minutes)
-	@$(BIN)/python -m tests.bench.fleet docs/img/fleet.svg
+	@$(BIN)/python -m tools.bench.fleet docs/img/fleet.svg
 
 build: $(READY) ## Build the wheel and the sdist into dist/
 	@$(BIN)/python -m build --outdir dist .

@@ -20,15 +20,16 @@ def main() -> int:
             status = tracker.main(root, rest[1:])
             import os  # loaded with `site`, which a console script has
 
-            os._exit(status)  # as in frommake.py
+            os._exit(status)  # as in make_entry.py
         except KeyboardInterrupt:  # Ctrl-C at make is normal, and prints nothing because of us
             return 130
     if rest[:1] == ["from-make"]:
-        from onramp_analytics import happened, program
+        from onramp_analytics import make_events
+        from onramp_analytics.integration import launcher
 
-        program.remember(b".")
-        return happened.main(rest[1:])
-    from onramp_analytics.cli import main as cli
+        launcher.remember(b".")
+        return make_events.main(rest[1:])
+    from onramp_analytics.cli.main import main as cli
 
     return cli()
 

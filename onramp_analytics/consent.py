@@ -1,6 +1,6 @@
 """Whether we may: the four rules of the contract, in their order. Nothing else decides."""
 
-from onramp_analytics import lockfile
+from onramp_analytics import settings
 from onramp_analytics.events import is_uuid4
 
 TYPE_CHECKING = False
@@ -23,28 +23,28 @@ class Consent:
 
     __slots__ = ("id", "notice_shown", "on", "why")
 
-    def __init__(self, *, on: bool, why: str, settings: "Mapping[bytes, bytes]") -> None:
+    def __init__(self, *, on: bool, why: str, found: "Mapping[bytes, bytes]") -> None:
         self.on = on
         self.why = why
-        known = settings.get(lockfile.ID, b"").decode("ascii", "replace")
+        known = found.get(settings.ID, b"").decode("ascii", "replace")
         self.id = known if is_uuid4(known) else ""
-        self.notice_shown = settings.get(lockfile.NOTICE_SHOWN) == b"1"
+        self.notice_shown = found.get(settings.NOTICE_SHOWN) == b"1"
 
 
 def decide(environ: "Mapping[bytes, bytes]", content: "bytes | None") -> Consent:
     """Return the consent that follows from the environment and the content of `onramp.lock` (None: unreadable)."""
-    settings = lockfile.parse(content)
+    found = settings.parse(content)
     if do_not_track(environ):
-        return Consent(on=False, why="DO_NOT_TRACK is set", settings=settings)
+        return Consent(on=False, why="DO_NOT_TRACK is set", found=found)
     said = environ.get(ENABLED_VARIABLE)
     if said is not None:
         on = said.lower() in (b"1", b"true", b"yes", b"on")
-        return Consent(on=on, why=f"ONRAMP_ANALYTICS_ENABLED says {'on' if on else 'off'}", settings=settings)
-    if settings.get(lockfile.ENABLED) == b"1":
-        return Consent(on=True, why="onramp.lock says ANALYTICS_ENABLED=1", settings=settings)
+        return Consent(on=on, why=f"ONRAMP_ANALYTICS_ENABLED says {'on' if on else 'off'}", found=found)
+    if found.get(settings.ENABLED) == b"1":
+        return Consent(on=True, why="onramp.lock says ANALYTICS_ENABLED=1", found=found)
     if content is None:
-        return Consent(on=False, why="there is no readable onramp.lock", settings=settings)
-    return Consent(on=False, why="onramp.lock does not say ANALYTICS_ENABLED=1", settings=settings)
+        return Consent(on=False, why="there is no readable onramp.lock", found=found)
+    return Consent(on=False, why="onramp.lock does not say ANALYTICS_ENABLED=1", found=found)
 
 
 def do_not_track(environ: "Mapping[bytes, bytes]") -> bool:
@@ -54,4 +54,4 @@ def do_not_track(environ: "Mapping[bytes, bytes]") -> bool:
 
 def ask(environ: "Mapping[bytes, bytes]", root: bytes) -> Consent:
     """Read `onramp.lock` in the root, and decide."""
-    return decide(environ, lockfile.read(root))
+    return decide(environ, settings.read(root))

@@ -1,4 +1,4 @@
-"""The flusher's first life: run as a file by `detach.py`, with nothing imported until the tracker is free of it.
+"""The flusher's first life: run as a file by `spawn.py`, with nothing imported until the tracker is free of it.
 
     python -IS detached.py ROOT HOME
 

@@ -16,13 +16,16 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from functools import partial
 
-from onramp_analytics import consent, destination, events, journal, pending, posthog_api, segments, userspool
+from onramp_analytics import consent, events, userspool
 from onramp_analytics import spool as spools
-from onramp_analytics.destination import Destination
 from onramp_analytics.detached import LINGER, LONGEST_LIFE
 from onramp_analytics.errors import CouldNot, Misconfigured
-from onramp_analytics.journal import State
-from onramp_analytics.outcome import (
+from onramp_analytics.outbox import history, overview, segments
+from onramp_analytics.outbox.history import State
+from onramp_analytics.outbox.segments import Pending, Segment
+from onramp_analytics.posthog import capture, destination
+from onramp_analytics.posthog.destination import Destination
+from onramp_analytics.posthog.outcome import (
     ACCEPTED,
     MISCONFIGURED,
     OFF,
@@ -33,12 +36,11 @@ from onramp_analytics.outcome import (
     UNREACHED,
     Outcome,
 )
-from onramp_analytics.segments import Pending, Segment
 from onramp_analytics.spool import Spool
 
 MOST_EVENTS, MOST_BYTES = 100, 1 << 20  # a batch: the contract's
 TRIES = 3  # failed requests in a run: the contract's, and what PostHog asks of its SDKs
-RUN = LONGEST_LIFE - LINGER[1] - posthog_api.DEADLINE - 5  # seconds in which a run may begin a request
+RUN = LONGEST_LIFE - LINGER[1] - capture.DEADLINE - 5  # seconds in which a run may begin a request
 LOG_WAIT = 0.2  # seconds for the spool's lock; where it stays busy the events are sent, but not remembered
 LOCK_WAIT = 2.0  # seconds for the flusher before us to end (race 5 of spool.py; 0 stranded in 3,000 rounds)
 
@@ -109,7 +111,7 @@ class Run:
     """
 
     def __init__(self, spool: Spool, root: bytes, seconds: float, progress: Callable[[int], None]) -> None:
-        self.counts = Counter({"sent": 0, "refused": 0, pending.EXPIRED: 0, pending.SKIPPED: 0})
+        self.counts = Counter({"sent": 0, "refused": 0, overview.EXPIRED: 0, overview.SKIPPED: 0})
         self._spool = spool
         self._root = root
         self._until = time.monotonic() + seconds
@@ -125,7 +127,7 @@ class Run:
             _Stop: something is left, and why.
             OSError: the machine is in the way.
         """
-        with posthog_api.open_session(where) as self._session:
+        with capture.open_session(where) as self._session:
             self._where = where
             while True:
                 while segment := self._next_waiting():
@@ -149,7 +151,7 @@ class Run:
             return
         self._segment = segment
         with file:
-            for batch in batches(pending.sendable(segments.read(file, self._published), self.counts)):
+            for batch in batches(overview.sendable(segments.read(file, self._published), self.counts)):
                 self._settle(batch)
         segments.discard(self._segment)
 
@@ -163,10 +165,10 @@ class Run:
             self._settle(batch[len(batch) // 2 :])
             return
         if outcome.kind == ACCEPTED:
-            self._remember(batch, journal.log_sent)
+            self._remember(batch, history.log_sent)
             self.counts["sent"] += len(batch)
         else:
-            self._remember(batch, partial(journal.log_refused, reason=outcome.reason))
+            self._remember(batch, partial(history.log_refused, reason=outcome.reason))
             self.counts["refused"] += 1
         self._segment = segments.acknowledge(self._segment, batch[-1].end)
         self._progress(len(batch))
@@ -183,7 +185,7 @@ class Run:
             self._check_consent()
             if time.monotonic() > self._until:
                 raise _Stop(OUT_OF_TIME, "the run was out of time")
-            outcome = posthog_api.send(self._session, self._where, [p.event for p in batch])
+            outcome = capture.send(self._session, self._where, [p.event for p in batch])
             if outcome.kind != UNREACHED:
                 self._tries = 0
                 return outcome
@@ -217,7 +219,7 @@ def run(spool: Spool, root: bytes, seconds: float, progress: Callable[[int], Non
     if not permission.on:
         segments.leave(spool)
         return State(outcome=OFF, reason=f"analytics are off: {permission.why}")
-    before, now = journal.load_state(spool), time.time()
+    before, now = history.load_state(spool), time.time()
     work = Run(spool, root, seconds, progress)
     outcome = Outcome(ACCEPTED)
     try:
@@ -246,7 +248,7 @@ def _wind_up(spool: Spool, state: State, outcome: Outcome) -> None:
         if outcome.kind == OFF:
             spools.take_back_not_before(spool)
             return
-        journal.save_state(spool, state)
+        history.save_state(spool, state)
         segments.remove_abandoned(spool, time.time())
         if outcome.kind in BACK_OFF:
             when = next_try(outcome, state.failures, time.time(), random.random())  # noqa: S311

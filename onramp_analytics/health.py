@@ -12,12 +12,15 @@ from dataclasses import dataclass
 from importlib import metadata
 from importlib.util import cache_from_source
 
-from onramp_analytics import __version__, destination, events, journal, lockfile, optin, program, segments
+from onramp_analytics import __version__, events, optin, settings
 from onramp_analytics import spool as spools
+from onramp_analytics.checkout import LOCK_FILE
 from onramp_analytics.consent import Consent
 from onramp_analytics.errors import Misconfigured
-from onramp_analytics.outcome import ACCEPTED
-from onramp_analytics.root import LOCK_FILE
+from onramp_analytics.integration import launcher
+from onramp_analytics.outbox import history, segments
+from onramp_analytics.posthog import destination
+from onramp_analytics.posthog.outcome import ACCEPTED
 from onramp_analytics.spool import Spool
 
 ROOM = 1 << 16  # bytes that must be free on the disk
@@ -27,7 +30,7 @@ OK, NOTE, WRONG = "ok", "note", "wrong"
 _CERTIFICATES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")  # those that requests reads
 _PROXIES = ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy")
 #: The modules of the hot path that each start would compile anew if their byte-code could not be kept.
-_HOT = ("consent", "detach", "events", "happened", "lockfile", "root", "spool", "tracker")
+HOT = ("checkout", "consent", "events", "make_events", "settings", "spawn", "spool", "tracker")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +85,7 @@ def problems(found: list[Check]) -> list[str]:
 
 def _lock_file(root: bytes) -> Check:
     path = os.path.join(root, LOCK_FILE)
-    content = lockfile.read(root)
+    content = settings.read(root)
     if content is not None:
         if b"\0" in content:
             return Check("onramp.lock", WRONG, f"{os.fsdecode(path)} is damaged: `enable` or `disable` mends it")
@@ -126,7 +129,7 @@ def _faults(spool: Spool) -> Iterator[tuple[str, bool]]:
     """Yield what is wrong with a file of ours, and whether it is so for every user, or only for this one."""
     if not os.access(spool.home, os.W_OK):
         yield f"{os.fsdecode(spool.home)} cannot be written by you: use a checkout of your own, or chown it", False
-    inside = [spool.not_before, segments.flusher_lock_path(spool), *journal.paths(spool)]
+    inside = [spool.not_before, segments.flusher_lock_path(spool), *history.paths(spool)]
     inside += [segment.path for segment in segments.waiting(spool)]
     for path in (spool.lock, spool.file, spool.folder, *inside):
         try:
@@ -214,7 +217,7 @@ def _certificates(environ: Mapping[str, str]) -> Check:
 def _sending(here: list[Spool]) -> Check:
     if any(map(optin.flusher_is_alive, here)):
         return Check("last send", OK, "a flusher is at work")
-    last = max((journal.load_state(spool) for spool in here), key=lambda state: state.at)
+    last = max((history.load_state(spool) for spool in here), key=lambda state: state.at)
     if last.outcome not in ("", ACCEPTED):
         return Check("last send", WRONG, f"the last send did not work: {last.reason}")
     return Check("last send", OK, "worked" if last.outcome else "never")
@@ -222,7 +225,7 @@ def _sending(here: list[Spool]) -> Check:
 
 def _clock(here: list[Spool], now: float) -> Check:
     for spool in here:
-        for path in (spool.file, *journal.paths(spool)):
+        for path in (spool.file, *history.paths(spool)):
             if _modified(path) > now + AHEAD:
                 return Check("clock", WRONG, f"{os.fsdecode(path)} is newer than now: put the clock right")
     return Check("clock", OK, time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(now)))
@@ -241,7 +244,7 @@ def _versions() -> Check:
 
 
 def _program(root: bytes, now: Consent) -> Check:
-    known = program.remembered(root)
+    known = launcher.remembered(root)
     if not known:
         return Check("program", OK, "make finds onramp-analytics on the PATH")
     gone = next((path for path in known if not os.access(path, os.R_OK)), None)
@@ -253,7 +256,7 @@ def _program(root: bytes, now: Consent) -> Check:
 
 def _byte_code() -> Check:
     here = os.path.dirname(os.path.abspath(__file__))
-    missing = [name for name in _HOT if not os.path.exists(cache_from_source(os.path.join(here, f"{name}.py")))]
+    missing = [name for name in HOT if not os.path.exists(cache_from_source(os.path.join(here, f"{name}.py")))]
     if missing and not os.access(here, os.W_OK):
         said = f"is missing, so that each command compiles anew: its owner should run `python3 -m compileall {here}`"
         return Check("byte-code", WRONG, said)

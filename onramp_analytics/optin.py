@@ -8,10 +8,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, suppress
 
-from onramp_analytics import consent, events, journal, lockfile, program, segments, userspool
+from onramp_analytics import consent, events, settings, userspool
 from onramp_analytics import spool as spools
 from onramp_analytics.consent import Consent
 from onramp_analytics.errors import CouldNot
+from onramp_analytics.integration import launcher
+from onramp_analytics.outbox import history, segments
 from onramp_analytics.spool import Spool
 
 LONGEST_GOODBYE = 30.0  # seconds; one request of a flusher that we may not end takes 20 at most
@@ -26,8 +28,8 @@ def enable(root: bytes) -> Consent:
     Raises:
         CouldNot: `onramp.lock` cannot be written. Nothing has changed then.
     """
-    _change(root, lambda now: {lockfile.ENABLED: b"1", lockfile.ID: (now.id or _new_id()).encode()})
-    program.remember(root)
+    _change(root, lambda now: {settings.ENABLED: b"1", settings.ID: (now.id or _new_id()).encode()})
+    launcher.remember(root)
     for spool in userspool.spools_of(root):
         with suppress(OSError):
             if spools.not_before(spool):
@@ -41,8 +43,8 @@ def notice_was_shown(root: bytes) -> None:
     Raises:
         CouldNot: `onramp.lock` cannot be written.
     """
-    _change(root, lambda now: {lockfile.NOTICE_SHOWN: b"1", lockfile.ID: (now.id or _new_id()).encode()})
-    program.remember(root)
+    _change(root, lambda now: {settings.NOTICE_SHOWN: b"1", settings.ID: (now.id or _new_id()).encode()})
+    launcher.remember(root)
 
 
 def reset_id(root: bytes) -> str:
@@ -55,9 +57,9 @@ def reset_id(root: bytes) -> str:
         CouldNot: `onramp.lock` cannot be written.
     """
     new = _new_id()
-    _change(root, lambda _now: {lockfile.ID: new.encode()})
+    _change(root, lambda _now: {settings.ID: new.encode()})
     for spool in userspool.spools_of(root):
-        journal.forget(spool)
+        history.forget(spool)
     return new
 
 
@@ -70,7 +72,7 @@ def disable(root: bytes) -> None:
     """
     failed = _withdraw(root)
     with suppress(OSError):
-        program.forget(root)  # make looks at the consent first; left behind, it does nothing
+        launcher.forget(root)  # make looks at the consent first; left behind, it does nothing
     for spool in userspool.spools_of(root):
         if not (failed and spool.home == root):  # what a user's own spool holds is theirs to delete in any case
             _delete(spool)
@@ -82,7 +84,7 @@ def _withdraw(root: bytes) -> CouldNot | None:
     """Write the choice; where it cannot be written, return why."""
     if os.path.lexists(os.path.join(root, b"onramp.lock")):
         try:
-            _change(root, lambda _now: {lockfile.ENABLED: b"0"}, insist=True)
+            _change(root, lambda _now: {settings.ENABLED: b"0"}, insist=True)
         except CouldNot as error:
             return CouldNot(f"{error}, or set DO_NOT_TRACK=1 to turn analytics off for yourself")
     return None
@@ -162,8 +164,8 @@ def _change(root: bytes, changes: Callable[[Consent], dict[bytes, bytes]], *, in
         with ExitStack() as held:
             if not _hold_if_possible(segments.locked(Spool(root)), held) and not insist:
                 raise CouldNot("onramp.spool.lock is not to be had: see `onramp-analytics status`, then try again")
-            lockfile.sweep(root)
-            lockfile.change(root, changes(consent.ask(os.environb, root)))
+            settings.sweep(root)
+            settings.change(root, changes(consent.ask(os.environb, root)))
     except OSError as error:
         raise CouldNot(
             f"onramp.lock in {os.fsdecode(root)} could not be written ({error.strerror or error}): "

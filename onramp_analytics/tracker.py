@@ -7,7 +7,7 @@ import posix
 import sys
 import time
 
-from onramp_analytics import consent, events, lockfile, root, spool
+from onramp_analytics import checkout, consent, events, settings, spool
 from onramp_analytics.spool import Spool
 
 TYPE_CHECKING = False
@@ -38,8 +38,8 @@ def record(named_root: "bytes | None", environ: "Mapping[bytes, bytes]", said: "
     Raises:
         ValueError: a programmer's error, whether analytics are on or off.
     """
-    folder = root.find(named_root, environ)
-    content = lockfile.read(folder) if folder else None
+    folder = checkout.find(named_root, environ)
+    content = settings.read(folder) if folder else None
     now = consent.decide(environ, content)
     published = events.published(folder) if folder and now.on else b""
     cleaned = [(event, events.clean(event, given, published)) for event, given in said]
@@ -47,7 +47,7 @@ def record(named_root: "bytes | None", environ: "Mapping[bytes, bytes]", said: "
         return False
 
     def still_on() -> bool:
-        return lockfile.read(folder) == content or consent.ask(environ, folder).on
+        return settings.read(folder) == content or consent.ask(environ, folder).on
 
     try:
         distinct_id = now.id or _adopt_id(environ, folder)
@@ -67,11 +67,11 @@ def _start_flusher(target: Spool, folder: bytes, environ: "Mapping[bytes, bytes]
 
     A process that has started one asks there each time, since it has a child to collect.
     """
-    if "onramp_analytics.detach" in sys.modules or spool.flusher_is_due(target, time.time()):
+    if "onramp_analytics.spawn" in sys.modules or spool.flusher_is_due(target, time.time()):
         try:
-            from onramp_analytics import detach
+            from onramp_analytics import spawn
 
-            detach.start_flusher(target, folder, environ)
+            spawn.start_flusher(target, folder, environ)
         except (OSError, ImportError):  # ImportError: we were uninstalled while this process ran
             pass  # the next tracker tries again
 
@@ -100,7 +100,7 @@ def _adopt_id(environ: "Mapping[bytes, bytes]", folder: bytes) -> str:
         if now.id or not now.on:
             return now.id
         new = events.uuid4(posix.urandom(16))
-        lockfile.change(folder, {lockfile.ID: new.encode()})
+        settings.change(folder, {settings.ID: new.encode()})
         return new
     finally:
         posix.close(lock)

@@ -18,7 +18,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from onramp_analytics import install, program
+from onramp_analytics.integration import install, launcher
 from tests.conftest import wait_until
 
 COMMAND = Path(sys.executable).with_name("onramp-analytics")
@@ -164,7 +164,7 @@ class OnRamp:
         self.lock.write_text(
             "ANALYTICS_ENABLED=1\nANALYTICS_ID=550e8400-e29b-41d4-a716-446655440000\nANALYTICS_NOTICE_SHOWN=1\n"
         )
-        program.remember(os.fsencode(self.path))
+        launcher.remember(os.fsencode(self.path))
         self.hold_back_flusher()
 
     def hold_back_flusher(self) -> None:

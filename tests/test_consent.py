@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from onramp_analytics import consent, events, flush, lockfile, optin, segments
+from onramp_analytics import consent, events, flush, optin, settings
 from onramp_analytics import spool as spools
 from onramp_analytics.errors import CouldNot
+from onramp_analytics.outbox import segments
 from onramp_analytics.receiver import Answer, Receiver
 from onramp_analytics.spool import Spool
 from tests.conftest import COMMAND, Checkout, flushers_of, wait_until
@@ -323,13 +324,13 @@ def test_a_flush_while_analytics_are_off_claims_nothing(opted_in: Checkout) -> N
 def test_a_change_that_was_overtaken_by_disable_does_not_turn_analytics_on_again(
     opted_in: Checkout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    updated = lockfile.updated
+    updated = settings.updated
 
     def overtaken(content: bytes, changes: dict[bytes, bytes]) -> bytes:
         opted_in.lock.write_text("ANALYTICS_ENABLED=0\n")
         return updated(content, changes)
 
-    monkeypatch.setattr(lockfile, "updated", overtaken)
+    monkeypatch.setattr(settings, "updated", overtaken)
 
     with pytest.raises(CouldNot, match="changed meanwhile"):
         optin.reset_id(opted_in.root)

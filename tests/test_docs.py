@@ -11,12 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from onramp_analytics import consent, destination, gate, root
-from onramp_analytics.cli import commands, register_all
-from onramp_analytics.cli.showing import catalogue
-from onramp_analytics.detach import KEPT
+from onramp_analytics import checkout, consent
+from onramp_analytics.cli.events import catalogue
+from onramp_analytics.cli.main import commands
+from onramp_analytics.outbox import gate
+from onramp_analytics.posthog import destination
+from onramp_analytics.spawn import KEPT
 from tests.conftest import COMMAND, Checkout
-from tests.torture.kinds import KINDS
+from tests.faults.kinds import KINDS
 
 REPOSITORY = Path(__file__).parent.parent
 DOCUMENTS = [*(REPOSITORY / f"{name}.md" for name in ("README", "CHANGELOG", "SECURITY"))]
@@ -53,19 +55,18 @@ def test_every_fault_that_is_tried_is_in_the_page_about_reliability_and_the_othe
 
 
 def test_every_command_is_in_the_readme() -> None:
-    register_all()
 
     for name in (name for name, command in commands.commands.items() if not command.hidden):
         assert re.search(rf"^\| `{name}` \|", README, re.MULTILINE), name
 
 
 def test_every_variable_that_is_read_is_in_the_readme() -> None:
-    ours = {consent.DO_NOT_TRACK, consent.ENABLED_VARIABLE, root.VARIABLE, destination.ALLOW_HTTP.encode()}
+    ours = {consent.DO_NOT_TRACK, consent.ENABLED_VARIABLE, checkout.VARIABLE, destination.ALLOW_HTTP.encode()}
     ours |= {name.encode() for name in (*destination.KEY_VARIABLES, *destination.HOST_VARIABLES)}
 
     for name in ours:
         assert f"`{name.decode()}`" in README
-    assert ours - {root.VARIABLE} <= set(KEPT), "the flusher does not get what it reads"
+    assert ours - {checkout.VARIABLE} <= set(KEPT), "the flusher does not get what it reads"
 
 
 def targets() -> dict[str, str]:
@@ -99,7 +100,6 @@ def test_every_code_block_is_code(document: Path) -> None:
 
 def assert_is_a_command(words: list[str]) -> None:
     """Of make and of ours the target, the command and its options are known; of others only that they are words."""
-    register_all()
     while words and re.fullmatch(r"[A-Z_]+=.*", words[0]):
         words = words[1:]
     if words[:1] == ["make"]:

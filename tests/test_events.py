@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from onramp_analytics import __version__, events, gate
+from onramp_analytics import __version__, events
+from onramp_analytics.outbox import gate
 
 PUBLISHED = b"\n# OnRamp\ncommand start\noverride plex-nfs\nservice plex\nservice sonarr\n"
 ID = "550e8400-e29b-41d4-a716-446655440000"

@@ -11,11 +11,12 @@ from typing import Any
 
 import pytest
 
-from onramp_analytics import detached, events, flush, pending, segments
+from onramp_analytics import detached, events, flush
 from onramp_analytics import spool as spools
-from onramp_analytics.outcome import ACCEPTED, UNREACHED, Outcome
-from tests.bench.fleet import ANSWER, WORLDS, World, busiest, play, requests
+from onramp_analytics.outbox import overview, segments
+from onramp_analytics.posthog.outcome import ACCEPTED, UNREACHED, Outcome
 from tests.conftest import Checkout
+from tools.bench.fleet import ANSWER, WORLDS, World, busiest, play, requests
 
 BEGIN = 1_790_000_000.0  # any time
 
@@ -89,8 +90,8 @@ def test_the_product_makes_its_requests_at_the_same_moments(
     monkeypatch.setattr(posix, "environ", dict(os.environb))
     monkeypatch.setattr(posix, "urandom", lambda _size: bytes([dice.randrange(256)]))
     monkeypatch.setattr("onramp_analytics.flush.random.random", lambda: dice.randrange(256) / 255)
-    monkeypatch.setattr("onramp_analytics.flush.posthog_api.send", product.answer)
-    for module in (detached, flush, pending):  # the age of an event is `pending`'s
+    monkeypatch.setattr("onramp_analytics.flush.capture.send", product.answer)
+    for module in (detached, flush, overview):  # the age of an event is `overview`'s
         monkeypatch.setattr(module, "time", product.time)
 
     product.play()
@@ -153,7 +154,7 @@ class Product:
 
 
 def test_the_same_hosts_send_the_same_every_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tests.bench.fleet.SHARE", 20)
+    monkeypatch.setattr("tools.bench.fleet.SHARE", 20)
 
     assert play(7) == play(7)
     assert play(7) != play(8)

@@ -14,12 +14,13 @@ from freezegun import freeze_time
 from hypothesis import given
 from hypothesis import strategies as st
 
-from onramp_analytics import events, flush, journal, segments, userspool
+from onramp_analytics import events, flush, userspool
 from onramp_analytics import spool as spools
-from onramp_analytics.journal import State
-from onramp_analytics.outcome import MISCONFIGURED, OUT_OF_TIME, UNLIKE_POSTHOG, UNREACHED, Outcome
+from onramp_analytics.outbox import history, segments
+from onramp_analytics.outbox.history import State
+from onramp_analytics.outbox.segments import Pending
+from onramp_analytics.posthog.outcome import MISCONFIGURED, OUT_OF_TIME, UNLIKE_POSTHOG, UNREACHED, Outcome
 from onramp_analytics.receiver import CAPTIVE_PORTAL, OK, Answer, Receiver, Request
-from onramp_analytics.segments import Pending
 from onramp_analytics.spool import Spool
 from tests.conftest import Checkout
 
@@ -118,7 +119,7 @@ def test_accepted_events_move_to_the_sent_log(here: Checkout, receiver: Receiver
     assert (state.outcome, state.sent) == ("accepted", 250)
     assert [len(request.events) for request in receiver.requests] == [100, 100, 50]
     assert uuids(receiver.accepted) == sent
-    assert uuids(journal.sent(here.spool)) == sent
+    assert uuids(history.sent(here.spool)) == sent
     assert pending(here) == []
     assert segments.waiting(here.spool) == []
     assert spools.flusher_is_due(here.spool, time.time())
@@ -134,7 +135,7 @@ def test_the_sent_log_has_each_event_as_it_was_sent(here: Checkout, receiver: Re
     run(here)
 
     assert [event["properties"]["service_name"] for event in receiver.accepted] == ["custom", "plex", "plex", "plex"]
-    assert journal.sent(here.spool) == receiver.accepted
+    assert history.sent(here.spool) == receiver.accepted
 
 
 def test_the_status_1_of_older_servers_is_a_yes_too(here: Checkout, receiver: Receiver) -> None:
@@ -274,7 +275,7 @@ def test_a_bad_event_is_found_and_put_aside_and_the_others_are_sent_once(here: C
     good = [uuid for uuid in sent if uuid not in (sent[0], sent[37], sent[99])]
     assert (state.outcome, state.sent, state.refused) == ("accepted", 97, 3)
     assert uuids(receiver.accepted) == good
-    refused = journal.refused(here.spool)
+    refused = history.refused(here.spool)
     assert [r["event"]["uuid"] for r in refused] == [sent[0], sent[37], sent[99]]
     assert refused[0]["reason"] == "the host answered 400: this event is bad"
     assert pending(here) == []
@@ -358,7 +359,7 @@ def test_a_damaged_state_is_a_fresh_one(here: Checkout, damage: bytes) -> None:
     spools.make_folder(here.spool)
     Path(os.fsdecode(here.spool.folder), "state.json").write_bytes(damage)
 
-    assert journal.load_state(here.spool) == State()
+    assert history.load_state(here.spool) == State()
 
 
 def test_a_run_goes_on_where_the_last_one_was_interrupted(here: Checkout, receiver: Receiver) -> None:
@@ -459,17 +460,17 @@ def test_a_private_name_that_got_into_the_spool_does_not_leave_it(here: Checkout
 
 
 def test_the_logs_are_bounded(here: Checkout, receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(journal, "SENT_BYTES", 1000)
-    monkeypatch.setattr(journal, "SENT_KEPT", 20)
-    monkeypatch.setattr(journal, "REFUSED_KEPT", 3)
-    monkeypatch.setattr(journal, "REFUSED_BYTES", 1000)
+    monkeypatch.setattr(history, "SENT_BYTES", 1000)
+    monkeypatch.setattr(history, "SENT_KEPT", 20)
+    monkeypatch.setattr(history, "REFUSED_KEPT", 3)
+    monkeypatch.setattr(history, "REFUSED_BYTES", 1000)
     sent = fill(here, 50)
     receiver.answer_always(poison(*sent[:5]))
 
     run(here)
 
-    assert uuids(journal.sent(here.spool)) == sent[-20:]
-    assert [r["event"]["uuid"] for r in journal.refused(here.spool)] == sent[2:5]
+    assert uuids(history.sent(here.spool)) == sent[-20:]
+    assert [r["event"]["uuid"] for r in history.refused(here.spool)] == sent[2:5]
     log = Path(os.fsdecode(here.spool.folder), "sent")
     assert len(log.read_bytes().splitlines()) == 20
 
@@ -522,7 +523,7 @@ def test_a_refused_event_of_an_identifier_that_was_reset_is_not_remembered(here:
 
     assert run(here).refused == 1
 
-    assert journal.refused(here.spool) == []
+    assert history.refused(here.spool) == []
 
 
 def test_a_flusher_of_two_spools_lives_no_longer_than_one_of_one(

@@ -15,7 +15,7 @@ import pytest
 
 import onramp_analytics
 from tests.conftest import COMMAND
-from tests.generate import COMPLETIONS, PROGRAM, generated
+from tools.generate import COMPLETIONS, PROGRAM, generated
 
 REPOSITORY = Path(__file__).parent.parent
 PACKAGE = REPOSITORY / "onramp_analytics"
@@ -89,7 +89,6 @@ def test_the_wheel_holds_the_package_the_queries_and_what_man_and_the_shells_rea
 
     package = {str(file.relative_to(REPOSITORY)) for file in PACKAGE.rglob("*") if file.is_file()}
     package = {name for name in package if "__pycache__" not in name}
-    tiles = {f"onramp_analytics/tiles/{file.name}" for file in (REPOSITORY / "docs/dashboard").iterdir()}
     share = {
         f"man/man1/{PROGRAM}.1",
         f"bash-completion/completions/{PROGRAM}",
@@ -98,7 +97,7 @@ def test_the_wheel_holds_the_package_the_queries_and_what_man_and_the_shells_rea
     }
     data = {f"onramp_analytics-{version}.data/data/share/{name}" for name in share}
     rest = {name for name in inside if name.startswith(f"onramp_analytics-{version}.dist-info/")}
-    assert inside - rest == package | tiles | data
+    assert inside - rest == package | data
     assert f"onramp_analytics-{version}.dist-info/licenses/LICENSE" in rest
 
 

@@ -18,10 +18,11 @@ from filelock import FileLock, Timeout
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from onramp_analytics import events, segments
+from onramp_analytics import events
 from onramp_analytics import spool as spools
 from onramp_analytics.errors import CouldNot
-from onramp_analytics.segments import Segment
+from onramp_analytics.outbox import segments
+from onramp_analytics.outbox.segments import Segment
 from onramp_analytics.spool import Spool
 
 PUBLISHED = b"\nservice plex\n"

@@ -6,31 +6,27 @@ import os
 
 import click
 
-from onramp_analytics import dashboard, destination
-from onramp_analytics.cli import counted
+from onramp_analytics.cli.common import counted
+from onramp_analytics.dashboard import tiles
+from onramp_analytics.posthog import destination
 
 
-def register(group: click.Group) -> None:
-    """Add the command to the command line."""
-    group.add_command(command)
-
-
-@click.command("dashboard")
+@click.command()
 @click.option("--create", is_flag=True, help="Make it, or bring it up to date, in the PostHog project.")
-def command(*, create: bool) -> None:
+def dashboard(*, create: bool) -> None:
     """Print the queries of the maintainers' dashboard, or make it in PostHog.
 
     Without --create nothing is sent. With it, POSTHOG_PERSONAL_API_KEY and POSTHOG_PROJECT_ID say as whom and where.
     """
-    host, tiles = destination.application(os.environ), dashboard.tiles()
+    host, shown = destination.application(os.environ), tiles.tiles()
     if not create:
-        for tile in tiles:
+        for tile in shown:
             click.echo(tile.query)
-        click.echo(f'Would make the dashboard "{dashboard.NAME}" with these {counted(len(tiles), "tile")} at {host}')
+        click.echo(f'Would make the dashboard "{tiles.NAME}" with these {counted(len(shown), "tile")} at {host}')
         click.echo("Nothing was sent. To make it: onramp-analytics dashboard --create")
         return
-    from onramp_analytics import posthog_admin  # loads posthog
+    from onramp_analytics.dashboard import application  # loads posthog
 
-    application = posthog_admin.from_environ(os.environ)
-    number = dashboard.create(application, click.echo)
-    click.echo(f"It is at {host}/project/{application.project}/dashboard/{number}")
+    project = application.from_environ(os.environ)
+    number = tiles.create(project, click.echo)
+    click.echo(f"It is at {host}/project/{project.project}/dashboard/{number}")

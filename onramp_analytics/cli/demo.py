@@ -31,11 +31,6 @@ TRACKED = (
 PUBLISHED = "command enable-service\noverride plex-nfs\nservice plex\n"
 
 
-def register(group: click.Group) -> None:
-    """Add the command to the command line."""
-    group.add_command(demo)
-
-
 @click.command()
 def demo() -> None:
     """See everything work, on a throw-away checkout and a receiver on this machine.

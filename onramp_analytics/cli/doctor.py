@@ -11,19 +11,15 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from onramp_analytics import consent, destination, health, userspool
-from onramp_analytics.cli import as_json, checkout, counted
+from onramp_analytics import consent, health, userspool
+from onramp_analytics.cli.common import as_json, checkout, counted
 from onramp_analytics.consent import Consent
 from onramp_analytics.errors import CouldNot, Misconfigured
 from onramp_analytics.health import NOTE, OK, WRONG, Check
-from onramp_analytics.outcome import ACCEPTED, REJECTED
+from onramp_analytics.posthog import destination
+from onramp_analytics.posthog.outcome import ACCEPTED, REJECTED
 
 _MARKS = {OK: ("✓", "green"), NOTE: ("·", "yellow"), WRONG: ("✗", "bold red")}
-
-
-def register(group: click.Group) -> None:
-    """Add the command to the command line."""
-    group.add_command(doctor)
 
 
 @click.command()
@@ -62,14 +58,14 @@ def _online(now: Consent) -> Check:
     """Make one request like the flusher's, with no event in it, if we may make any."""
     if not now.on:
         return Check("online", NOTE, "not asked, since analytics are off")
-    from onramp_analytics import posthog_api  # loads posthog
+    from onramp_analytics.posthog import capture  # loads posthog
 
     try:
         where = destination.from_environ(os.environ)
     except Misconfigured as error:
         return Check("online", WRONG, f"not asked: {error}")
-    with posthog_api.open_session(where) as session:
-        outcome = posthog_api.send(session, where, [])
+    with capture.open_session(where) as session:
+        outcome = capture.send(session, where, [])
     if outcome.kind in (ACCEPTED, REJECTED):  # to a batch without events PostHog may say either
         return Check("online", OK, f"{where.host} answers like PostHog")
     return Check("online", WRONG, f"{where.host}: {outcome.reason}: look at host, key, proxy and network")

@@ -10,22 +10,18 @@ from collections.abc import Iterator
 
 import click
 
-from onramp_analytics import events, pending
-from onramp_analytics.cli import as_json, checkout, counted
-from onramp_analytics.destination import Destination
+from onramp_analytics import events
+from onramp_analytics.cli.common import as_json, checkout, counted
 from onramp_analytics.errors import CouldNot
-from onramp_analytics.outcome import ACCEPTED
+from onramp_analytics.outbox import overview
+from onramp_analytics.outbox.segments import Pending
+from onramp_analytics.posthog.destination import Destination
+from onramp_analytics.posthog.outcome import ACCEPTED
 from onramp_analytics.receiver import Receiver, Request
-from onramp_analytics.segments import Pending
 
 KEY = "phc_preview"  # stands for the project's key, which is never printed whole
 PUBLISHED = b"\ncommand start\noverride plex-nfs\nservice plex\n"  # names for the examples
 EXAMPLES = ("plex", "plex-nfs", "start", "exit_2", True, 412)  # one value for each kind of property
-
-
-def register(group: click.Group) -> None:
-    """Add the command to the command line."""
-    group.add_command(preview)
 
 
 @click.command()
@@ -37,17 +33,18 @@ def preview(context: click.Context, *, as_json: bool) -> None:
     What is pending goes over real HTTP to a receiver on this machine. It stays pending, and nothing leaves. Where
     nothing is pending, one event of each kind is shown as an example.
     """
-    from onramp_analytics import flush, posthog_api  # loads posthog
+    from onramp_analytics import flush
+    from onramp_analytics.posthog import capture  # loads posthog
 
     root = checkout(context)
-    waiting = list(pending.of(root, Counter()))
+    waiting = list(overview.of(root, Counter()))
     if not waiting and not as_json:
         click.echo("Nothing is waiting, so these are examples, one of each kind.\n")
     with Receiver() as receiver:
         where = Destination(KEY, receiver.url)
-        with posthog_api.open_session(where) as session:
+        with capture.open_session(where) as session:
             for batch in flush.batches(waiting or examples()):
-                outcome = posthog_api.send(session, where, [found.event for found in batch])
+                outcome = capture.send(session, where, [found.event for found in batch])
                 if outcome.kind != ACCEPTED:
                     raise CouldNot(f"the receiver on this machine was not reached: {outcome.reason}")
                 _show(receiver.requests.pop(), as_json=as_json)

@@ -15,18 +15,15 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from onramp_analytics import journal, pending, report_page, userspool
-from onramp_analytics import report as reports
-from onramp_analytics.cli import as_json, checkout, counted
+from onramp_analytics import userspool
+from onramp_analytics.cli.common import as_json, checkout, counted
 from onramp_analytics.errors import CouldNot
-from onramp_analytics.report import Chart
+from onramp_analytics.outbox import history, overview
+from onramp_analytics.report import page
+from onramp_analytics.report import summary as reports
+from onramp_analytics.report.summary import Chart
 
 _LONGEST = 30  # columns of the longest bar
-
-
-def register(group: click.Group) -> None:
-    """Add the command to the command line."""
-    group.add_command(report)
 
 
 @click.command()
@@ -41,11 +38,11 @@ def report(context: click.Context, html: Path | None, *, as_json: bool) -> None:
     It is made of what waits and of the log of what was sent (the newest 1,000 events), which both are on this machine.
     """
     root = checkout(context)
-    sent = [event for spool in userspool.spools_of(root) for event in journal.sent(spool)]
-    waiting = [found.event for found in pending.of(root, Counter())]
+    sent = [event for spool in userspool.spools_of(root) for event in history.sent(spool)]
+    waiting = [found.event for found in overview.of(root, Counter())]
     found = reports.summary([*sent, *waiting])
     if html:
-        _write(html, report_page.page(found, sent, waiting))
+        _write(html, page.page(found, sent, waiting))
         click.echo(f"Wrote {html}. It needs no network: open it in a browser.")
     elif as_json:
         click.echo(json.dumps(asdict(found), indent=2))

@@ -1,0 +1,177 @@
+"""The product in processes that may be killed or stopped: at any moment, or before one line of it runs.
+
+They are forked by multiprocessing's fork server, which has everything imported: a start takes milliseconds, and so
+thousands of them can be killed. What runs in them is the product's own way in, with an environment of its own.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import resource
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from importlib import metadata
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import onramp_analytics
+import onramp_analytics.cli.main
+from onramp_analytics import __main__ as program
+from onramp_analytics import consent, flush, spool, tracker
+from onramp_analytics.spool import Spool
+
+PACKAGE = str(Path(onramp_analytics.__file__).parent)
+#: Like the imports above, once for all children: a child that becomes another user may not read it any more.
+metadata.version("posthog")
+_servers = multiprocessing.get_context("forkserver")
+_servers.set_forkserver_preload(["__main__", __name__])
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a child works: its checkout, its environment, the files that take what it prints, and as whom."""
+
+    root: bytes
+    env: dict[str, str]
+    output: Path
+    errors: Path
+    user: int | None = None
+
+
+@dataclass(frozen=True)
+class Halt:
+    """Send yourself a signal just before the product's line number `line`, counted as they run, is run."""
+
+    line: int
+    how: signal.Signals
+
+
+def start(place: Place, function: Callable[..., None], *arguments: object, halt: Halt | None = None) -> BaseProcess:
+    """Start a child that calls `function(place, *arguments)`."""
+    process = _servers.Process(target=_be, args=(place, function, arguments, halt), daemon=True)
+    process.start()
+    return process
+
+
+def _be(place: Place, function: Callable[..., None], arguments: tuple[object, ...], halt: Halt | None) -> None:
+    os.environ.clear()
+    os.environ.update(place.env)
+    os.chdir("/")
+    for stream, path in enumerate((place.output, place.errors), 1):
+        os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), stream)
+    if place.user is not None:
+        os.setgroups([])
+        os.setgid(place.user)
+        os.setuid(place.user)
+    if halt:
+        sys.settrace(_Lines(lambda number, _where: signal.raise_signal(halt.how) if number == halt.line else None))
+    function(place, *arguments)
+    sys.settrace(None)
+
+
+class _Lines:
+    """A trace function that calls `at(number, where)` before each of the product's lines."""
+
+    def __init__(self, at: Callable[[int, tuple[str, int]], object]) -> None:
+        self._at = at
+        self._number = 0
+
+    def __call__(self, frame: FrameType, event: str, _argument: Any) -> _Lines | None:
+        if not frame.f_code.co_filename.startswith(PACKAGE):
+            return None
+        if event == "line":
+            self._number += 1
+            self._at(self._number, (frame.f_code.co_filename, frame.f_lineno))
+        return self
+
+
+def note_lines(place: Place, into: Path, function: Callable[..., None], *arguments: object) -> None:
+    """Call `function(place, *arguments)`, and write down where each line that ran stands, one a line."""
+    ran: list[str] = []
+    sys.settrace(_Lines(lambda _number, where: ran.append(f"{where[0]}:{where[1]}")))
+    try:
+        function(place, *arguments)
+    finally:
+        sys.settrace(None)
+        into.write_text("\n".join(ran))
+
+
+def run_flusher(place: Place) -> None:
+    """Be the detached flusher, from the moment on at which it has lingered, and so has made its folder."""
+    with suppress(OSError):
+        if consent.ask(os.environb, place.root).on:
+            spool.make_folder(Spool(place.root))
+    sys.argv = ["flush", os.fsdecode(place.root), os.fsdecode(place.root)]
+    flush.main()
+
+
+def run_command(place: Place, *words: str) -> None:
+    """Be the command `onramp-analytics`."""
+    os._exit = sys.exit  # type: ignore[assignment]  # `track` ends at once, and the lines that ran were never told
+    sys.argv = ["onramp-analytics", "--root", os.fsdecode(place.root), *words]
+    status = program.main()
+    sys.stdout.flush()
+    if status:
+        os._exit(status)
+
+
+def write_events(place: Place, acknowledged: Path, first: int, count: int, pause: float) -> None:
+    """Track so many events, pause after each, and write down the number of each that `track` has said is kept.
+
+    The number is the event's `duration_ms`, which is how it is known again when it arrives.
+
+    Args:
+        place: where.
+        acknowledged: the file that takes the numbers.
+        first: the first number.
+        count: how many.
+        pause: seconds after each.
+    """
+    note = os.open(acknowledged, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    for number in range(first, first + count):
+        said = {"command": "start", "success": True, "duration_ms": number}
+        if tracker.record(place.root, os.environb, [("command_executed", said)]):
+            os.write(note, b"%d\n" % number)
+        time.sleep(pause)
+
+
+def track_timed(place: Place, acknowledged: Path, number: int) -> None:
+    """Track one event, and write down beside the acknowledgements for how many seconds it slept."""
+    with (
+        acknowledged.with_name("asleep").open("a") as file,
+        time_asleep(lambda seconds: file.write(f"{seconds:.6f}\n")),
+    ):
+        write_events(place, acknowledged, number, 1, 0)
+
+
+def track_without_room(place: Place, size: int) -> None:
+    """Track one event where no file may grow beyond `size` bytes."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+    tracker.record(place.root, os.environb, [("error_occurred", {"command": "start", "error_type": "OSError"})])
+    resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+
+
+@contextmanager
+def time_asleep(tell: Callable[[float], object]) -> Iterator[None]:
+    """Tell for how many seconds this process neither ran nor waited for a core while in here.
+
+    None, where it never gave its core away: what is missing then is time that a hypervisor took.
+    """
+    gave_away, before = resource.getrusage(resource.RUSAGE_SELF).ru_nvcsw, _seconds_idle()
+    try:
+        yield
+    finally:
+        slept = _seconds_idle() - before
+        tell(slept if resource.getrusage(resource.RUSAGE_SELF).ru_nvcsw > gave_away else 0.0)
+
+
+def _seconds_idle() -> float:
+    queued = int(Path("/proc/self/schedstat").read_text().split()[1])  # proc(5): nanoseconds
+    return time.monotonic() - time.process_time() - queued / 1e9  # what schedstat says of running is up to 24 ms old

@@ -1,0 +1,127 @@
+"""8. Crowds: many trackers at once, and many events that wait."""
+
+from __future__ import annotations
+
+import os
+import resource
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from onramp_analytics import events, tracker
+from onramp_analytics import spool as spools
+from onramp_analytics.receiver import Answer, Request
+from onramp_analytics.spool import Spool
+from tests.conftest import COMMAND, Checkout
+from tests.faults.children import Place, run_command, run_flusher, start, time_asleep
+from tests.faults.rig import ASLEEP, NUMBERS, Fault, Rig, command, consent_of
+
+CROWD = 64
+PAUSE = 0.1  # seconds between two events of one tracker; without it the crowd would fill the spool to its cap
+MEMORY = 16 << 20  # bytes that flushing may take beyond what was loaded: the contract's
+QUICK = 5.0  # seconds for a command for people with a million events, whose lines are counted
+AT_ONCE = 1.0  # seconds for one that needs not count
+
+
+def a_crowd_of_trackers(rig: Rig) -> None:
+    """64 trackers at once, a flusher, and a receiver that fails one request in three: all is kept, nothing is lost."""
+    checkout = rig.checkout()
+    rig.receiver.answer_always(lambda _request: rig.random.choice((None, None, Answer(503))))
+    place, seconds = rig.place(checkout), rig.effort.crowd
+    crowd = [start(place, track_for, rig.acknowledged, rig.numbers(), seconds) for _ in range(CROWD)]
+    rig.tally.faults += CROWD
+    while any(process.is_alive() for process in crowd):
+        rig.flush(checkout)
+    for process in crowd:
+        rig.expect_undisturbed(process)
+    rig.receiver.answer_always(lambda _request: None)
+    rig.settle(checkout)
+    slept = [float(line) for line in rig.asleep.read_text().split()]
+    rig.tally.expect(len(slept) == CROWD, "not every tracker has told how long it slept")
+    rig.tally.disturbed += sum(each > ASLEEP for each in slept)
+    rig.tally.expect(max(slept) <= ASLEEP, f"the slowest `track` waited for {max(slept) * 1000:.0f} ms")
+
+
+def track_for(place: Place, acknowledged: Path, first: int, seconds: float) -> None:
+    """Track for so many seconds, and write down the longest wait for the lock. Every event must be kept."""
+    note = os.open(acknowledged, os.O_WRONLY | os.O_APPEND)
+    until, waits = time.monotonic() + seconds, [0.0]
+
+    def take_lock(spool: Spool) -> int:
+        with time_asleep(waits.append):
+            return really(spool)
+
+    really, spools.take_lock = spools.take_lock, take_lock  # type: ignore[assignment]
+    for number in range(first, first + NUMBERS):
+        if not tracker.record(place.root, os.environb, [command(number)]):
+            raise AssertionError("an event was not kept")
+        os.write(note, b"%d\n" % number)
+        if time.monotonic() > until:
+            break
+        time.sleep(PAUSE)
+    with acknowledged.with_name("asleep").open("a") as file:
+        file.write(f"{max(waits)}\n")
+
+
+def a_million_events_wait(rig: Rig) -> None:
+    """`track`, `status`, `show-pending | head` and `disable` stay quick, and flushing stays within its memory."""
+    checkout = rig.checkout()
+    _fill(rig, checkout)
+    rig.tally.faults += 1
+    rig.tally.expect(rig.track_undisturbed(checkout), "an event was not kept because many wait")
+    _is_quick(rig, QUICK, lambda: rig.ask(checkout, "status"))
+    shown = subprocess.Popen([COMMAND, "show-pending"], cwd=checkout.path, env=checkout.env, stdout=subprocess.PIPE)
+    with shown.stdout or open(os.devnull) as lines:
+        _is_quick(rig, QUICK, lambda: [lines.readline() for _ in range(10)])
+    rig.tally.expect(shown.wait() == 0, "`show-pending | head` ended badly")
+
+    rig.receiver.answer_always(lambda request: _forget(rig, request))
+    memory = rig.folder / "memory"
+    rig.finish(start(rig.place(checkout), flush_measured, memory), 200)
+    grown = int(memory.read_text())
+    rig.tally.expect(grown < MEMORY, f"flushing took {grown >> 20} MiB")
+    _fill(rig, checkout)
+    _is_quick(rig, AT_ONCE, lambda: rig.finish(start(rig.place(checkout), run_command, "disable")))
+    rig.tally.expect(not checkout.files() - {"onramp.lock"}, "`disable` left something")
+    rig.forget_tracked()
+
+
+def _fill(rig: Rig, checkout: Checkout) -> None:
+    """Put a segment there that holds a million events, as after weeks without a network."""
+    event, values = command(1)
+    now = time.time_ns()
+    lines = [
+        events.build(event, values, consent_of(checkout)[1], now, os.urandom(16))  # type: ignore[arg-type]
+        for _ in range(1000)
+    ]
+    with (checkout.path / "onramp.spool.d" / f"{10**18}-1.0").open("wb") as file:
+        for _ in range(rig.effort.many // 1000):
+            file.write(b"".join(lines))
+
+
+def _is_quick(rig: Rig, seconds: float, do: Callable[[], object]) -> None:
+    began = time.monotonic()
+    do()
+    took = time.monotonic() - began
+    rig.tally.disturbed += took > seconds
+    rig.tally.expect(took <= seconds, f"a command took {took:.1f} s with many events waiting")
+
+
+def _forget(rig: Rig, _request: Request) -> None:
+    """Keep this process small: a million events are not looked at one by one."""
+    del rig.receiver.requests[:-1], rig.receiver.accepted[:]
+
+
+def flush_measured(place: Place, into: Path) -> None:
+    """Flush, and write down by how many bytes that made this process larger at its largest."""
+    before = _peak()
+    run_flusher(place)
+    into.write_text(str(_peak() - before))
+
+
+def _peak() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
+
+
+FAULTS: list[Fault] = [a_crowd_of_trackers, a_million_events_wait]

@@ -1,0 +1,142 @@
+"""The gate: what is in a file leaves only if it is, to the letter, what a version of ours could have written."""
+
+from __future__ import annotations
+
+import copy
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from onramp_analytics.outbox import gate
+from tests.test_events import ID, PUBLISHED, a_line, an_event
+
+LINE = a_line()
+RUN = a_line("command_executed", command="start", success=True, duration_ms=1200)
+
+
+def _changed(path: str, value: object) -> dict[str, Any]:
+    event = copy.deepcopy(an_event())
+    *folders, last = path.split("/")
+    target = event
+    for folder in folders:
+        target = target[folder]
+    if value is None:
+        del target[last]
+    else:
+        target[last] = value
+    return event
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("event", "plex_enabled"),
+        ("event", ["service_enabled"]),
+        ("uuid", "not-a-uuid"),
+        ("uuid", ID.upper()),
+        ("uuid", "c232ab00-9414-11ec-b3c8-9f6bdeced846"),
+        ("uuid", None),
+        ("distinct_id", "alice"),
+        ("timestamp", "yesterday"),
+        ("timestamp", 1767441600),
+        ("timestamp", "2026-01-03T12:00:00.12345xZ"),
+        ("timestamp", "2026-13-03T12:00:00.123456Z"),
+        ("timestamp", "2026-01-03T12:00:60.123456Z"),
+        ("extra", "1"),
+        ("properties", []),
+        ("properties/has_scaffold", "true"),
+        ("properties/has_scaffold", 1),
+        ("properties/has_scaffold", None),
+        ("properties/extra", "x"),
+        ("properties/$set", {"name": "alice"}),
+        ("properties/$ip", "192.0.2.1"),
+        ("properties/$ip", None),
+        ("properties/$geoip_disable", 1),
+        ("properties/$process_person_profile", "false"),
+        ("properties/$process_person_profile", 0),
+        ("properties/$lib", "other"),
+        ("properties/$lib_version", "alice's"),
+        ("properties/$lib_version", "0-secret.lan_user-jo"),
+        ("properties/$lib_version", "x" * 50),
+    ],
+)
+def test_an_event_that_no_version_of_ours_could_have_written_is_not_admitted(path: str, value: object) -> None:
+    assert gate.admit(gate.as_line(_changed(path, value)), PUBLISHED) is None
+
+
+@pytest.mark.parametrize(
+    ("line", "ours", "theirs"),
+    [
+        (LINE, b",", b", "),
+        (LINE, b"{", b" {"),
+        (LINE, b"{", b"\xef\xbb\xbf{"),
+        (LINE, b"}}", b"}} "),
+        (LINE, b"}}", b"}},"),
+        (LINE, b"}}", b"}"),
+        (LINE, b"}}\n", b"}}\r\n"),
+        (LINE, b"}}\n", b"}}\n\n"),
+        (LINE, b"\n", b"\n" + LINE),
+        (LINE, b"plex", b"pl\\u0065x"),
+        (LINE, b"plex", b"pl\xe9x"),
+        (LINE, b"plex", b""),
+        (LINE, b"plex", b"x" * 101),
+        (LINE, b'"plex"', b"null"),
+        (LINE, b'"plex"', b"true"),
+        (LINE, b'"plex"', b"12"),
+        (LINE, b'"plex"', b'"plex","service_name":"alice"'),
+        (LINE, b'"has_scaffold":true', b'"has_scaffold":false,"has_scaffold":true'),
+        (LINE, b'"service_name":"plex","has_scaffold":true', b'"has_scaffold":true,"service_name":"plex"'),
+        (LINE, b'"uuid"', b'"name":"alice","uuid"'),
+        (LINE, b'"uuid":"0', '"uuid":"\N{ARABIC-INDIC DIGIT ZERO}'.encode()),
+        (LINE, b"2026", b"1969"),
+        (LINE, b"T12", b"T24"),
+        (RUN, b"1200", b"-1"),
+        (RUN, b"1200", b"01200"),
+        (RUN, b"1200", b"1200.0"),
+        (RUN, b"1200", b"1e3"),
+        (RUN, b"1200", b'"1200"'),
+        (RUN, b"1200", b"86400001"),
+        (RUN, b"1200", b"9" * 5000),
+        (RUN, b"1200", b"true"),
+    ],
+)
+def test_a_line_that_differs_in_a_single_place_is_not_admitted(line: bytes, ours: bytes, theirs: bytes) -> None:
+    changed = line.replace(ours, theirs, 1)
+
+    assert changed != line
+    assert gate.admit(line, PUBLISHED)
+    assert gate.admit(changed, PUBLISHED) is None
+
+
+def test_an_event_of_another_version_of_ours_is_admitted() -> None:
+    event = _changed("properties/$lib_version", "0.0.9")
+
+    assert gate.admit(gate.as_line(event), PUBLISHED) == (event, gate.as_line(event))
+
+
+def test_a_line_that_lost_its_line_break_gets_it_back() -> None:
+    assert gate.admit(LINE.rstrip(), PUBLISHED) == (an_event(), LINE)
+
+
+def test_a_private_name_in_the_spool_is_replaced_before_it_leaves() -> None:
+    event, line = gate.admit(LINE.replace(b"plex", b"alices-diary"), PUBLISHED) or ({}, b"")
+
+    assert event == _changed("properties/service_name", "custom")
+    assert line == LINE.replace(b"plex", b"custom")
+
+
+damaged = st.builds(lambda at, new: LINE[:at] + new + LINE[at:], st.integers(0, len(LINE)), st.binary())
+renamed = st.builds(lambda name: LINE.replace(b"plex", name.encode()), st.text() | st.from_regex(r"[\w.-]+"))
+
+
+@given(line=st.binary() | damaged | renamed)
+def test_whatever_is_in_a_line_what_comes_out_is_an_event_that_passes_again(line: bytes) -> None:
+    admitted = gate.admit(line, PUBLISHED)
+
+    if admitted:
+        event, as_it_leaves = admitted
+        assert json.loads(as_it_leaves) == event
+        assert gate.admit(as_it_leaves, PUBLISHED) == admitted

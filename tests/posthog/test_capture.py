@@ -1,0 +1,249 @@
+"""What leaves the machine: the whole request, byte for byte what was shown, and nothing of anybody's."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import os
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import posthog.request
+import pytest
+import trustme
+
+from onramp_analytics import __version__, events
+from onramp_analytics.posthog import capture
+from onramp_analytics.posthog.destination import Destination
+from onramp_analytics.posthog.outcome import ACCEPTED, UNREACHED
+from onramp_analytics.receiver import OK, Answer, Receiver
+from tests.conftest import KEY, Checkout
+
+ID = "550e8400-e29b-41d4-a716-446655440000"
+HEADERS = {
+    "Host",
+    "User-Agent",
+    "Content-Type",
+    "Content-Encoding",
+    "Content-Length",
+    "Accept-Encoding",
+    "Accept",
+    "Connection",
+}
+FIVE = (
+    ("service_enabled", "service_name=plex", "has_scaffold=true"),
+    ("service_disabled", "service_name=alices-diary"),
+    ("override_enabled", "override_name=plex-nfs"),
+    ("command_executed", "command=start", "success=false", "duration_ms=1200"),
+    ("error_occurred", "command=start", "error_type=exit_2"),
+)
+BAIT = {
+    "AWS_SECRET_ACCESS_KEY": "bait-secret",
+    "CF_DNS_API_TOKEN": "bait-token",
+    "HOST_NAME": "bait-host",
+    "USER": "bait-user",
+    "http_proxy": "http://bait-user:bait-password@127.0.0.1:9",
+}
+
+
+def test_five_events_leave_in_one_request_exactly_as_they_were_shown(checkout: Checkout, receiver: Receiver) -> None:
+    checkout.run("enable")
+    checkout.hold_back_flusher()
+    for event in FIVE:
+        checkout.track(*event)
+    shown = checkout.pending()
+
+    assert checkout.run("flush").stdout == "Sent 5 events.\n"
+
+    (request,) = receiver.requests
+    assert request.line == "POST /batch/ HTTP/1.1"
+    assert request.json["batch"] == shown
+    assert request.json["api_key"] == KEY
+    assert set(request.json) == {"batch", "api_key", "sent_at"}
+    assert len(shown) == 5
+    assert shown == checkout.sent()
+
+
+def test_the_headers_are_the_closed_list(opted_in: Checkout, receiver: Receiver) -> None:
+    receiver.answer_next(Answer(503, b"", (("Set-Cookie", "session=1"),)))
+    opted_in.hold_back_flusher()
+    opted_in.track()
+
+    opted_in.run("flush")
+
+    assert len(receiver.requests) == 2
+    for request in receiver.requests:
+        headers = dict(request.headers)
+        assert set(headers) == HEADERS
+        assert headers["User-Agent"] == f"onramp-analytics/{__version__}"
+        assert headers["Content-Encoding"] == "gzip"
+        assert headers["Content-Type"] == "application/json"
+
+
+def test_nothing_of_anybodys_is_in_any_request_file_or_message(opted_in: Checkout, receiver: Receiver) -> None:
+    home = Path(opted_in.env["HOME"])
+    (home / ".netrc").write_text("default login bait-login password bait-netrc\n")
+    (home / ".netrc").chmod(0o600)
+    opted_in.hold_back_flusher()
+    receiver.answer_next(Answer(500, f"bad key {KEY}".encode()))
+
+    printed = [opted_in.run("track", *event, env=BAIT) for event in FIVE]
+    printed += [opted_in.run(c, env=BAIT, check=False) for c in ("show-pending", "status", "flush", "show-sent")]
+
+    assert len(receiver.accepted) == 5
+    seen = b"".join(r.body + repr(r.headers).encode() for r in receiver.requests)
+    seen += b"".join(p.read_bytes() for p in opted_in.path.rglob("*") if p.is_file() and p.parent.name != "make.d")
+    seen += "".join(p.stdout + p.stderr for p in printed).encode()
+    for word in (b"bait", b"alice", str(home).encode()):
+        assert word not in seen
+    assert KEY not in "".join(p.stdout + p.stderr for p in printed)
+
+
+def destination_of(receiver: Receiver) -> Destination:
+    return Destination(KEY, receiver.url)
+
+
+def send(where: Destination, batch: list[dict[str, object]] | None = None) -> tuple[str, str]:
+    with capture.open_session(where) as session:
+        outcome = capture.send(session, where, batch or [])
+    return outcome.kind, outcome.reason
+
+
+@pytest.fixture
+def silent_server() -> Iterator[str]:
+    """A server that accepts and says nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
+
+
+def test_a_server_that_drips_is_cut_off_at_the_deadline(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(capture, "DEADLINE", 0.5)
+    receiver.answer_next(Answer(200, OK.body * 10, drip=0.2))
+    started = time.monotonic()
+
+    kind, reason = send(destination_of(receiver))
+
+    assert (kind, reason) == (UNREACHED, "no whole answer within 0 s")
+    assert time.monotonic() - started < 2
+
+
+def test_a_server_that_says_nothing_is_cut_off_at_the_deadline(
+    silent_server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(capture, "DEADLINE", 0.5)
+
+    assert send(Destination(KEY, silent_server))[0] == UNREACHED
+
+
+def test_a_refused_connection_is_said_to_be_one() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        free = server.getsockname()[1]
+
+    assert send(Destination(KEY, f"http://127.0.0.1:{free}")) == (UNREACHED, "the host refused the connection")
+
+
+def test_a_name_that_cannot_be_resolved_is_said_to_be_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(*_: object, **__: object) -> None:
+        raise socket.gaierror(-2, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+
+    assert send(Destination(KEY, "https://example.invalid")) == (UNREACHED, "the host's name cannot be resolved")
+
+
+def test_an_answer_cut_off_in_the_middle_is_no_answer() -> None:
+    def cut(server: socket.socket) -> None:
+        connection, _ = server.accept()
+        connection.recv(1 << 16)
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n" + OK.body)
+        connection.close()
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=cut, args=(server,))
+        thread.start()
+        kind, _ = send(Destination(KEY, f"http://127.0.0.1:{server.getsockname()[1]}"))
+        thread.join()
+
+    assert kind == UNREACHED
+
+
+def test_a_certificate_that_nobody_vouches_for_is_not_trusted() -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    trustme.CA().issue_cert("127.0.0.1").configure_cert(context)
+
+    with Receiver(tls=context) as receiver:
+        assert send(destination_of(receiver)) == (UNREACHED, "no trusted TLS connection to the host")
+        assert receiver.requests == []
+
+
+def test_a_certificate_of_the_authority_that_the_environment_names_is_trusted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For a PostHog of one's own, behind a certificate of one's own."""
+    authority = trustme.CA()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "ca.pem"))
+
+    with Receiver(tls=context) as receiver:
+        assert send(destination_of(receiver), [an_event()])[0] == ACCEPTED
+
+
+def an_event() -> dict[str, object]:
+    line = events.build("service_disabled", {"service_name": "plex"}, ID, time.time_ns(), os.urandom(16))
+    found: dict[str, object] = json.loads(line)
+    return found
+
+
+def test_a_proxy_that_fails_is_named_without_its_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("https_proxy", "http://bait-user:bait-password@127.0.0.1:9")
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+
+    assert send(Destination(KEY, "https://example.invalid")) == (UNREACHED, "the proxy does not work")
+
+
+def test_nobodys_proxy_stands_between_us_and_this_machine(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+
+    assert send(destination_of(receiver))[0] == ACCEPTED
+
+
+def test_a_host_with_a_path_is_kept_as_it_is(receiver: Receiver) -> None:
+    receiver.answer_always(lambda _request: OK)
+
+    send(Destination(KEY, receiver.url + "/ingest"))
+
+    assert receiver.requests[0].line == "POST /ingest/batch/ HTTP/1.1"
+
+
+def test_what_a_server_says_is_kept_short_plain_and_without_the_key(receiver: Receiver) -> None:
+    receiver.answer_next(Answer(400, f"no {KEY} \x1b[31m\r\n{'x' * 10_000_000}".encode()))
+
+    kind, reason = send(destination_of(receiver))
+
+    assert KEY not in reason
+    assert reason.isprintable()
+    assert len(reason) < 300
+    assert kind == "rejected"
+
+
+def test_the_one_function_of_the_sdk_that_we_call_takes_what_we_give() -> None:
+    parameters = inspect.signature(posthog.request.batch_post).parameters
+
+    assert list(parameters)[:4] == ["api_key", "host", "gzip", "timeout"]
+
+
+def test_the_request_is_gzip_of_json(opted_in: Checkout, receiver: Receiver) -> None:
+    opted_in.hold_back_flusher()
+    opted_in.track()
+
+    opted_in.run("flush")
+
+    assert receiver.requests[0].raw[:2] == b"\x1f\x8b"
+    assert json.loads(receiver.requests[0].body)
