@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import click
 
+from onramp_analytics import optin
 from onramp_analytics.cli.common import counted
 from onramp_analytics.integration import install as integration
 from onramp_analytics.integration.install import Change
@@ -46,6 +48,8 @@ def _tell_names(difference: list[str]) -> None:
 def uninstall(folder: Path, *, purge: bool) -> None:
     """Take the make integration out of an OnRamp checkout, without a trace."""
     root = folder.resolve()
+    if purge:
+        optin.disable(os.fsencode(root))
     changes = integration.uninstall(root, purge=purge)
     _tell(changes, root, "There was nothing to take out.")
     left = integration.kept(root)

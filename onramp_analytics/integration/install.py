@@ -9,18 +9,18 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from onramp_analytics import events, optin, settings
-from onramp_analytics.errors import CouldNot, Misconfigured
+from onramp_analytics import checkout, settings
+from onramp_analytics.errors import CouldNot
 from onramp_analytics.integration import launcher, published_names
 from onramp_analytics.posthog import destination
 
 PARTS = Path(__file__).parent
-CATALOGUE = os.fsdecode(events.CATALOGUE)
+CATALOGUE = os.fsdecode(checkout.NAMES)
 MAKEFILE = "make.d/analytics.mk"
 #: path in the checkout -> the part of ours that goes there
 DROP_IN = {"GNUmakefile": "GNUmakefile", MAKEFILE: "analytics.mk", "make.d/analytics.sh": "analytics.sh"}
@@ -91,8 +91,6 @@ def uninstall(folder: Path, *, purge: bool) -> list[Change]:
     if not (folder / "Makefile").exists():
         raise CouldNot(f"{folder} is no OnRamp checkout: name the folder that holds its Makefile")
     _refuse_foreign(folder)
-    if purge:
-        optin.disable(os.fsencode(folder))
     wanted: dict[str, str | None] = {path: None for path in (*DROP_IN, CATALOGUE) if _is_ours(_read(folder / path))}
     wanted[".gitignore"] = _without_block(_read(folder / ".gitignore"))
     changes = _apply(folder, wanted)
@@ -148,24 +146,13 @@ def _settings(folder: Path, key: str | None, host: str | None) -> dict[str, str]
         for start in (_KEY, _HOST):
             if line.startswith(start):
                 found[start] = line.removeprefix(start).strip()
-    with _as_option("ONRAMP_ANALYTICS_API_KEY", "--api-key"):
-        if key is not None:
-            found[_KEY] = destination.key({"ONRAMP_ANALYTICS_API_KEY": key})
-    with _as_option("ONRAMP_ANALYTICS_HOST", "--host"):
-        if host is not None:
-            found[_HOST] = destination.host({"ONRAMP_ANALYTICS_HOST": host})
-            if not _SHELL_SAFE.fullmatch(found[_HOST]):
-                raise CouldNot("--host holds a letter that is special to make or shells: use a plain address")
+    if key is not None:
+        found[_KEY] = destination.key_of(key, "--api-key")
+    if host is not None:
+        found[_HOST] = destination.host_of(host, "--host", allow_http=False)
+        if not _SHELL_SAFE.fullmatch(found[_HOST]):
+            raise CouldNot("--host holds a letter that is special to make or shells: use a plain address")
     return found
-
-
-@contextmanager
-def _as_option(variable: str, option: str) -> Iterator[None]:
-    """Name the option where the check names the variable."""
-    try:
-        yield
-    except Misconfigured as error:
-        raise CouldNot(str(error).replace(variable, option, 1)) from None
 
 
 def _part(name: str, chosen: Mapping[str, str]) -> str:
@@ -247,13 +234,5 @@ def _purge(folder: Path) -> None:
     root = os.fsencode(folder)
     with suppress(OSError):
         launcher.forget(root)
-    lock = folder / "onramp.lock"
-    content = settings.read(root)
-    if content is None:
-        return
-    lines = content.splitlines(keepends=True)
-    others = b"".join(line for line in lines if line.partition(b"=")[0] not in settings.KEYS)
-    if others:
-        lock.write_bytes(others)
-    else:
-        lock.unlink()
+    with suppress(OSError):
+        settings.remove(root)

@@ -1,6 +1,6 @@
 """Make the catalogue: the names that OnRamp publishes, taken from git's upstream commit and never from the work tree.
 
-The text that comes out is `events.CATALOGUE` in the checkout: `service NAME`, `override NAME`, `command NAME`, sorted,
+The text that comes out is `checkout.NAMES` in the checkout: `service NAME`, `override NAME`, `command NAME`, sorted,
 so that a reviewer can read what changed.
 """
 
