@@ -124,7 +124,7 @@ def env_files(root: bytes) -> "tuple[bytes, ...] | None":
     for name in ENV_FILES:
         try:
             found.append(read(root + name, follow=True))
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             continue
         except OSError:
             return None

@@ -105,7 +105,7 @@ def _compare(spool: Spool, now: "Consent") -> None:
     try:
         today = time.strftime("%Y-%m-%d", time.gmtime())
         content = _listed(spool)
-        before, counted = parse(content, today)
+        before, counted = parse(content)
         after = enabled(spool.root, before or set())
         if before is not None:  # otherwise the list is damaged, and is written again without events
             is_full = is_new_half(counted, today)
@@ -135,13 +135,11 @@ def _listed(spool: Spool) -> "bytes | None":
         return b"\0"
 
 
-def parse(content: "bytes | None", today: str) -> "tuple[set[Link] | None, str]":
+def parse(content: "bytes | None") -> "tuple[set[Link] | None, str]":
     """Return what was enabled when last compared, and the day of the last full count.
 
     Args:
         content: the list; None if there is none, which is compared with nothing.
-        today: the UTC day, as `2026-01-03`.
-
     Returns:
         None in place of the names for a damaged list, and for one of a day that is still to come.
     """
@@ -149,13 +147,11 @@ def parse(content: "bytes | None", today: str) -> "tuple[set[Link] | None, str]"
         return set(), ""
     lines = content.decode("latin-1").split("\n")
     counted, names, end = lines[0], lines[1:-1], lines[-1]
-    if counted != NEVER and (len(counted) != 10 or counted.replace("-", "").isdigit() is False):
+    if counted != NEVER and (len(counted) != 10 or not counted.replace("-", "").isdigit()):
         return None, NEVER  # whether the identifier was made by reset-id is lost, so nothing whole is sent any more
     pairs = [tuple(line.split(" ")) for line in names]
     if end or not all(len(pair) == 2 and pair[0] in FOLDERS and pair[1] for pair in pairs):
         return None, counted
-    if counted != NEVER and counted[:7] > today[:7]:
-        return None, today
     return {(pair[0], pair[1]) for pair in pairs}, counted
 
 
@@ -228,7 +224,7 @@ def never_again(spool: Spool) -> None:
     from onramp_analytics import files
 
     content = _listed(spool)
-    before, _ = parse(content, "9999-12-31")
+    before, _ = parse(content)
     folder = spool.make_folder()
     try:
         # Without a list to go on from, an incomplete line: the next comparison writes it again without events.

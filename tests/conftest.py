@@ -36,7 +36,7 @@ command enable-service
 command start
 override plex-nfs
 service jellyfin
-service plex
+service plex scaffold
 """
 SERVICE = ("service_enabled", "service_name=plex", "has_scaffold=true")
 
