@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import posix
 import resource
 import signal
 import sys
@@ -24,9 +25,11 @@ from typing import Any
 import onramp_analytics
 import onramp_analytics.cli.main
 from onramp_analytics import __main__ as program
-from onramp_analytics import consent, flush, spool, tracker
+from onramp_analytics import consent, flush, tracker
+from onramp_analytics.outbox import locks
 from onramp_analytics.spool import Spool
 
+EVENT = ("command_executed", {"command": "start", "success": True, "duration_ms": 410})
 PACKAGE = str(Path(onramp_analytics.__file__).parent)
 #: Like the imports above, once for all children: a child that becomes another user may not read it any more.
 metadata.version("posthog")
@@ -107,14 +110,23 @@ def run_flusher(place: Place) -> None:
     """Be the detached flusher, from the moment on at which it has lingered, and so has made its folder."""
     with suppress(OSError):
         if consent.ask(os.environb, place.root).on:
-            spool.make_folder(Spool(place.root))
-    sys.argv = ["flush", os.fsdecode(place.root), os.fsdecode(place.root)]
+            os.close(Spool(place.root).make_folder())
+    with _flushers(place).open("a") as file:
+        file.write(f"{os.getpid()}\n")
+    sys.argv = ["flush", os.fsdecode(place.root)]
     flush.main()
+
+
+def _flushers(place: Place) -> Path:
+    """Return the file with the processes that are flushers of a checkout; their command line is the fork server's."""
+    return place.output.with_name(f"flushers-of-{os.fsdecode(os.path.basename(place.root))}")
 
 
 def run_command(place: Place, *words: str) -> None:
     """Be the command `onramp-analytics`."""
     os._exit = sys.exit  # type: ignore[assignment]  # `track` ends at once, and the lines that ran were never told
+    really = locks.flushers
+    locks.flushers = lambda spool: iter([*really(spool), *_running(place)])
     sys.argv = ["onramp-analytics", "--root", os.fsdecode(place.root), *words]
     status = program.main()
     sys.stdout.flush()
@@ -122,10 +134,44 @@ def run_command(place: Place, *words: str) -> None:
         os._exit(status)
 
 
+def _running(place: Place) -> list[int]:
+    file = _flushers(place)
+    pids = map(int, file.read_text().split()) if file.exists() else ()
+    return [pid for pid in pids if Path(f"/proc/{pid}/stat").exists() and state_of(pid) not in "ZX"]
+
+
+def state_of(pid: int) -> str:
+    """Return the kernel's letter for what a process does; T is stopped, Z has ended."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return "X"
+    return stat.rpartition(") ")[2][:1]
+
+
+@contextmanager
+def numbered(number: int) -> Iterator[None]:
+    """Let the uuid of an event that is tracked in here hold a number, by which it is known again when it arrives."""
+    really = posix.urandom
+    posix.urandom = lambda size: number.to_bytes(4, "big") + bytes(size - 4)
+    try:
+        yield
+    finally:
+        posix.urandom = really
+
+
+#: The same in a process of its own: `python -IS -c THIS ENTRY NUMBER WORD…`.
+NUMBERED = """
+import posix, sys
+entry, number = sys.argv[1], int(sys.argv[2])
+posix.urandom = lambda size: number.to_bytes(4, "big") + bytes(size - 4)
+sys.argv[:] = [entry, *sys.argv[3:]]
+exec(compile(open(entry).read(), entry, "exec"), {"__name__": "__main__", "__file__": entry})
+"""
+
+
 def write_events(place: Place, acknowledged: Path, first: int, count: int, pause: float) -> None:
     """Track so many events, pause after each, and write down the number of each that `track` has said is kept.
-
-    The number is the event's `duration_ms`, which is how it is known again when it arrives.
 
     Args:
         place: where.
@@ -136,8 +182,9 @@ def write_events(place: Place, acknowledged: Path, first: int, count: int, pause
     """
     note = os.open(acknowledged, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     for number in range(first, first + count):
-        said = {"command": "start", "success": True, "duration_ms": number}
-        if tracker.record(place.root, os.environb, [("command_executed", said)]):
+        with numbered(number):
+            kept = tracker.record(place.root, os.environb, [EVENT])
+        if kept:
             os.write(note, b"%d\n" % number)
         time.sleep(pause)
 
