@@ -239,7 +239,14 @@ def _modified(path: bytes) -> float:
 
 
 def _versions() -> Check:
-    python, posthog = ".".join(map(str, sys.version_info[:3])), metadata.version("posthog")
+    python = ".".join(map(str, sys.version_info[:3]))
+    try:
+        posthog = metadata.version("posthog")
+    except metadata.PackageNotFoundError:
+        said = (
+            "the metadata of the package posthog cannot be read: install onramp-analytics again, where you can read it"
+        )
+        return Check("versions", WRONG, said)
     return Check("versions", OK, f"onramp-analytics {__version__}, Python {python}, posthog {posthog}")
 
 
