@@ -1,11 +1,12 @@
 """Test the release as a user gets it: build it, install it into empty environments and run it there.
 
-`make test` tests the checkout; `make smoke` runs this, which tests the built files. It takes some minutes and skips each
-Python that is not installed.
+`make test` tests the checkout; `make smoke` runs this, which tests the built files.
+It takes some minutes, and skips each Python that is not installed.
 """
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
@@ -22,7 +23,9 @@ PROGRAM = PROJECT["name"]
 REPOSITORY = Path(__file__).parent
 DIST = REPOSITORY / "dist"
 CONSTRAINTS = REPOSITORY / "constraints.txt"
-CONSTRAINTS_HEADER = "# The versions that make and the workflows install for development. `make constraints` refreshes them.\n"
+CONSTRAINTS_HEADER = (
+    "# The versions that make and the workflows install for development. `make constraints` refreshes them.\n"
+)
 #: What `install` asks of a checkout.
 CHECKOUT = {
     "Makefile": "start:\n\t@echo started\n\ninclude $(wildcard make.d/*.mk)\n",
@@ -75,11 +78,24 @@ def pipx(session: nox.Session) -> None:
     _smoke(session, home / "bin")
 
 
+@nox.session(python=False)
+def tag(session: nox.Session) -> None:
+    """Compare a tag with the version and the changelog: `nox --session tag -- v1.2.3`."""
+    (name,) = session.posargs
+    (version,) = re.findall(
+        r'^__version__ = "(.+)"', (REPOSITORY / "onramp_analytics/__init__.py").read_text(), re.MULTILINE
+    )
+    if name != f"v{version}":
+        session.error(f"the tag is {name}, and onramp_analytics/__init__.py has {version}: correct one of them")
+    if f"## [{version}] - " not in (REPOSITORY / "CHANGELOG.md").read_text():
+        session.error(f"CHANGELOG.md has no section for {version}: rename [Unreleased] to [{version}] - YYYY-MM-DD")
+
+
 @nox.session
 def audit(session: nox.Session) -> None:
     """Ask the advisory database about each version in constraints.txt."""
     _install_tool(session, "pip-audit")
-    session.run("pip-audit", "--requirement", str(CONSTRAINTS), "--no-deps", "--disable-pip", "--progress-spinner=off")
+    session.run("pip-audit", "--strict", "--no-deps", "--disable-pip", "--requirement", str(CONSTRAINTS))
 
 
 @nox.session
