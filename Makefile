@@ -26,7 +26,7 @@ lint: $(READY) ## Check the style, the layers and the workflows
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --quiet --check .
 	@$(BIN)/lint-imports --no-cache > $(VENV)/lint-imports || { cat $(VENV)/lint-imports; exit 1; }
-	@$(BIN)/zizmor --offline --quiet --no-progress .github
+	@$(BIN)/zizmor --offline --quiet --no-progress .github > $(VENV)/zizmor || { cat $(VENV)/zizmor; exit 1; }
 
 format: $(READY) ## Correct the style
 	@$(BIN)/ruff check --quiet --fix .
