@@ -242,10 +242,8 @@ def _versions() -> Check:
     python = ".".join(map(str, sys.version_info[:3]))
     try:
         posthog = metadata.version("posthog")
-    except metadata.PackageNotFoundError:
-        said = (
-            "the metadata of the package posthog cannot be read: install onramp-analytics again, where you can read it"
-        )
+    except (OSError, metadata.PackageNotFoundError):
+        said = "the package posthog cannot be read, so nothing can be sent: install onramp-analytics again"
         return Check("versions", WRONG, said)
     return Check("versions", OK, f"onramp-analytics {__version__}, Python {python}, posthog {posthog}")
 
