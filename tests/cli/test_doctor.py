@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from importlib import metadata
 
 import pytest
 
@@ -304,3 +305,15 @@ def test_no_color_is_respected(opted_in: Checkout, env: dict[str, str]) -> None:
     os.close(ours)
 
     assert (b"\x1b[32m" in seen) == (not env)
+
+
+def test_metadata_that_cannot_be_read_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    def cannot_be_found(name: str) -> str:
+        raise metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(metadata, "version", cannot_be_found)
+
+    found = health._versions()
+
+    assert found.state == health.WRONG
+    assert "the package posthog cannot be read" in found.said

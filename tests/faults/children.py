@@ -2,12 +2,14 @@
 
 They are forked by multiprocessing's fork server, which has everything imported: a start takes milliseconds, and so
 thousands of them can be killed. What runs in them is the product's own way in, with an environment of its own.
+A child that is another user goes on in a copy that this user can reach.
 """
 
 from __future__ import annotations
 
 import multiprocessing
 import os
+import pickle
 import posix
 import resource
 import signal
@@ -16,7 +18,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from importlib import metadata
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from types import FrameType
@@ -28,11 +29,10 @@ from onramp_analytics import __main__ as program
 from onramp_analytics import consent, flush, tracker
 from onramp_analytics.outbox import locks
 from onramp_analytics.spool import Spool
+from tests.other_user import Copy, copy
 
 EVENT = ("command_executed", {"command": "start", "success": True, "duration_ms": 410})
 PACKAGE = str(Path(onramp_analytics.__file__).parent)
-#: Like the imports above, once for all children: a child that becomes another user may not read it any more.
-metadata.version("posthog")
 _servers = multiprocessing.get_context("forkserver")
 _servers.set_forkserver_preload(["__main__", __name__])
 
@@ -58,25 +58,47 @@ class Halt:
 
 def start(place: Place, function: Callable[..., None], *arguments: object, halt: Halt | None = None) -> BaseProcess:
     """Start a child that calls `function(place, *arguments)`."""
-    process = _servers.Process(target=_be, args=(place, function, arguments, halt), daemon=True)
+    reachable = copy() if place.user is not None else None
+    process = _servers.Process(target=_be, args=(place, reachable, _Work(function, arguments, halt)), daemon=True)
     process.start()
     return process
 
 
-def _be(place: Place, function: Callable[..., None], arguments: tuple[object, ...], halt: Halt | None) -> None:
+@dataclass(frozen=True)
+class _Work:
+    """What a child does, and where it is stopped."""
+
+    function: Callable[..., None]
+    arguments: tuple[object, ...]
+    halt: Halt | None
+
+    def do(self, place: Place) -> None:
+        if halt := self.halt:
+            sys.settrace(_Lines(lambda number, _: signal.raise_signal(halt.how) if number == halt.line else None))
+        self.function(place, *self.arguments)
+        sys.settrace(None)
+
+
+def _be(place: Place, reachable: Copy | None, work: _Work) -> None:
     os.environ.clear()
     os.environ.update(place.env)
     os.chdir("/")
     for stream, path in enumerate((place.output, place.errors), 1):
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), stream)
-    if place.user is not None:
+    if reachable and place.user is not None:
         os.setgroups([])
         os.setgid(place.user)
         os.setuid(place.user)
-    if halt:
-        sys.settrace(_Lines(lambda number, _where: signal.raise_signal(halt.how) if number == halt.line else None))
-    function(place, *arguments)
-    sys.settrace(None)
+        rest = pickle.dumps((place, work)).hex()
+        command = reachable.command("from tests.faults.children import go_on; go_on(sys.argv[1])", rest)
+        os.execve(command[0], command, {**place.env, **reachable.environment()})
+    work.do(place)
+
+
+def go_on(rest: str) -> None:
+    """Do the work that another process has prepared, as the user that it has become."""
+    place, work = pickle.loads(bytes.fromhex(rest))
+    work.do(place)
 
 
 class _Lines:
