@@ -9,8 +9,6 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-import platformdirs
-
 from onramp_analytics import checkout, consent, events, files, make_events, settings
 from onramp_analytics.consent import Consent
 from onramp_analytics.errors import CouldNot, Misconfigured
@@ -237,7 +235,10 @@ def _new_id() -> bytes:
 
 def _write_state(root: bytes, bits: bytes) -> None:
     """Write the file in the person's state folder that leads back to this checkout."""
-    folder = files.make_private_folder(os.fsencode(platformdirs.user_state_path("onramp-analytics", appauthor=False)))
+    path = consent.state_file(os.environb, bits)
+    if path is None:
+        raise CouldNot("this user has no home folder to keep the consent in: set HOME to its path, then run this again")
+    folder = files.make_private_folder(os.path.dirname(path))
     try:
         files.replace(folder, bits, os.path.realpath(root) + b"\n", sync=True)
     finally:

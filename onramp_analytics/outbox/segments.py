@@ -107,8 +107,11 @@ def claim(spool: Spool) -> Segment | None:
         if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1 or not is_ours(found):
             return None
         segment = Segment(segment_name(), 0)
-        with opened(spool) as folder:
+        folder = spool.open_folder()
+        try:
             os.rename(spool.file, segment.name, dst_dir_fd=folder)
+        finally:
+            os.close(folder)
         if not os.fstat(lock).st_nlink:  # race 7
             with locked(spool):
                 pass
@@ -229,7 +232,7 @@ def _open_wherever(spool: Spool, segment: Segment) -> BinaryIO:
 def remove_abandoned(spool: Spool, now: float) -> None:
     """Delete what a killed process left half written; its event was never acknowledged to anybody."""
     with opened(spool) as folder, suppress(OSError):
-        for name in _names(spool):
+        for name in _names(spool) if folder is not None else ():
             if name.endswith(files.NEW):
                 with suppress(OSError):
                     if now - os.stat(name, dir_fd=folder, follow_symlinks=False).st_mtime > ABANDONED:
