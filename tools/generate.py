@@ -14,7 +14,7 @@ import click
 from click.shell_completion import BashComplete, FishComplete, ShellComplete, ZshComplete
 
 from onramp_analytics import __version__
-from onramp_analytics.cli.events import catalogue
+from onramp_analytics.cli.events import markdown
 from onramp_analytics.cli.main import commands
 
 REPOSITORY = Path(__file__).parent.parent
@@ -34,7 +34,7 @@ _WIDTH = 72  # columns: with man's own indent it fits a terminal of 80
 def generated() -> dict[str, str]:
     """Return every generated file: its path in the repository, and what it holds."""
     page = (REPOSITORY / "docs/analytics.md").read_text()
-    page = _CATALOGUE.sub(lambda found: f"{found[1]}{catalogue()}{found[2]}", page)
+    page = _CATALOGUE.sub(lambda found: f"{found[1]}{markdown()}{found[2]}", page)
     return {
         "docs/analytics.md": _VERSION.sub(lambda found: f"{found[1]}{__version__}", page),
         f"docs/man/{PROGRAM}.1": man_page(),
