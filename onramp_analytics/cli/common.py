@@ -43,9 +43,12 @@ def counted(number: int, what: str) -> str:
 
 
 def echo(text: str) -> str:
-    """Return text for a terminal: a path, or what a server or a file said, never puts a control character on it."""
+    """Return text for a terminal: a path, or what a server or a file said, never puts a control character on it.
+
+    Characters that standard output does not take are replaced here, since click would write UTF-8 in their place.
+    """
     shown = text if can_show("…") else text.replace("…", "...")
-    return "".join(c if c.isprintable() or c == "\n" else "?" for c in shown)
+    return "".join(c if c == "\n" or (c.isprintable() and can_show(c)) else "?" for c in shown)
 
 
 def can_show(text: str) -> bool:
@@ -65,7 +68,7 @@ def schedule(how_often: Send, due: str = "") -> str:
         due: the day on which the next ones are due, for the user; empty if nothing is queued.
     """
     if how_often == AT_ONCE:
-        return "Events are sent at once, some seconds after a command, to a project of your own."
+        return "Events are sent at once, some seconds after a command."
     when = f"; the next are due on {due}" if due else ", so you can see them, send them, or delete them before"
     return f"Events are sent once a day, a day after they happened{when}."
 
