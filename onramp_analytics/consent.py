@@ -88,7 +88,7 @@ def decide(
     elif said is not None:
         asks, why = True, "the notice was not shown yet; the next make command on a terminal shows it"
     elif found.get(settings.ENABLED) == b"1" and not is_here:
-        why = "onramp.lock was not written for this folder by you; `enable` starts anew here"
+        why = "onramp.lock was not written for this folder by you; `enable` starts over here"
     else:
         why = "you have not opted in"
     return Consent(why, found, on=on, is_here=is_here, asks=asks)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from onramp_analytics import optin
 from onramp_analytics.checkout import find
 from onramp_analytics.consent import AT_ONCE
 from onramp_analytics.errors import CouldNot
@@ -24,7 +25,7 @@ def checkout(context: click.Context) -> bytes:
     """Return the checkout that the command is about.
 
     Raises:
-        CouldNot: there is none.
+        CouldNot: there is none, or it is another user's and this is root.
     """
     named = os.fsencode(context.obj) if context.obj else None
     found = find(named, os.environb)
@@ -32,6 +33,7 @@ def checkout(context: click.Context) -> bytes:
         raise CouldNot("this is not an OnRamp checkout: change to one, or name it with --root DIR")
     if not os.path.isdir(found):
         raise CouldNot(f"there is no folder {os.fsdecode(found)}: name the OnRamp checkout with --root DIR")
+    optin.refuse_root(found)
     return found
 
 
@@ -41,8 +43,12 @@ def counted(number: int, what: str) -> str:
 
 
 def echo(text: str) -> str:
-    """Return text for a terminal: a path, or what a server or a file said, never puts a control character on it."""
-    return "".join(c if c.isprintable() or c == "\n" else "?" for c in text)
+    """Return text for a terminal: a path, or what a server or a file said, never puts a control character on it.
+
+    Characters that standard output does not take are replaced here, since click would write UTF-8 in their place.
+    """
+    shown = text if can_show("…") else text.replace("…", "...")
+    return "".join(c if c == "\n" or (c.isprintable() and can_show(c)) else "?" for c in shown)
 
 
 def can_show(text: str) -> bool:
@@ -62,7 +68,7 @@ def schedule(how_often: Send, due: str = "") -> str:
         due: the day on which the next ones are due, for the user; empty if nothing is queued.
     """
     if how_often == AT_ONCE:
-        return "Events are sent at once, some seconds after a command, to a project of your own."
+        return "Events are sent at once, some seconds after a command."
     when = f"; the next are due on {due}" if due else ", so you can see them, send them, or delete them before"
     return f"Events are sent once a day, a day after they happened{when}."
 

@@ -51,6 +51,7 @@ def look(root: bytes) -> dict[str, Any]:
         "version": 1,
         "on": now.on,
         "why": now.why,
+        "is_here": now.is_here,
         "id": now.id or None,
         "root": os.fsdecode(root),
         "destination": _or_none(lambda: destination.of(root, os.environ).host),
@@ -61,7 +62,7 @@ def look(root: bytes) -> dict[str, Any]:
         "flusher_alive": outbox.flusher_is_alive(),
         "last_run": asdict(last) if last.at else None,
         "next_try": not_before if not_before > time.time() else None,
-        "problems": health.problems(checks) if now.on else [],
+        "problems": health.problems(checks),
         "notes": [check.said for check in checks if check.state == health.NOTE and now.on],
         "turn": _turn(root, now),
     }
@@ -71,9 +72,10 @@ def _turn(root: bytes, now: consent.Consent) -> str | None:
     """Return the command that turns analytics on or off; None if it would refuse."""
     if now.on:
         return "make analytics-disable"
-    if consent.do_not_track(os.environb) or consent.is_another_users(root):
+    if consent.do_not_track(os.environb):
         return None
-    if consent.ENABLED_VARIABLE in os.environb or consent.refusal(consent.env_files(root)):
+    said = os.environb.get(consent.ENABLED_VARIABLE)
+    if (said is not None and said.lower() not in consent.YES) or consent.refusal(consent.env_files(root)):
         return None
     return "make analytics-enable"
 
@@ -99,11 +101,18 @@ def _rows(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield "last send", _last_run(found["last_run"])
         yield "next try", _next_try(found)
     elif found["pending"]:
-        yield "note", f"{queued} will be deleted by `make analytics-enable` and by `make analytics-disable`"
+        yield "note", _left(queued, is_here=found["is_here"])
     for problem in found["problems"]:
         yield "problem", problem
     for note in found["notes"]:
         yield "note", note
+
+
+def _left(queued: str, *, is_here: bool) -> str:
+    """Say what becomes of events that are queued while analytics are off."""
+    if is_here:
+        return f"{queued} stay queued while analytics are off; `make analytics-disable` deletes them"
+    return f"`make analytics-enable` deletes {queued} first, and so does `make analytics-disable`"
 
 
 def _filled(label: str, text: str) -> str:
