@@ -35,6 +35,7 @@ from onramp_analytics import consent, spool
 from onramp_analytics.spool import Spool
 
 LONGEST_LIFE = 120  # seconds from start to end: the contract's
+BEGUN = b"begun"  # a file in the spool's folder with one byte for each of us since one last came to its end
 LINGER = (2.0, 4.0)  # seconds: the commands of a script share a batch; why no longer: docs/scale.md
 
 
@@ -49,13 +50,34 @@ def linger(root: bytes, home: bytes) -> bool:
         return False
     spool.make_folder(target)
     spool.set_not_before(target, time.time() + LONGEST_LIFE)
+    _note_begin(target)
     shortest, longest = LINGER
     for pause in (0, shortest + (longest - shortest) * posix.urandom(1)[0] / 255):
         time.sleep(pause)
         if not consent.ask(posix.environ, root).on:
+            _forget_begin(target)
             spool.take_back_not_before(target)  # `disable` may have taken everything away just before we made it anew
             return False
     return True
+
+
+def _note_begin(target: Spool) -> None:
+    """Count this process among those that have begun: whoever is killed at this point each time is seen by that."""
+    flags = posix.O_WRONLY | posix.O_CREAT | posix.O_APPEND | posix.O_CLOEXEC | posix.O_NOFOLLOW | posix.O_NONBLOCK
+    try:
+        fd = posix.open(target.folder + b"/" + BEGUN, flags, 0o600)
+        if posix.fstat(fd).st_nlink == 1:
+            posix.write(fd, b".")
+        posix.close(fd)
+    except OSError:
+        pass  # the disk is full, which keeps nothing from being sent
+
+
+def _forget_begin(target: Spool) -> None:
+    try:
+        posix.unlink(target.folder + b"/" + BEGUN)
+    except OSError:
+        pass
 
 
 def main() -> None:

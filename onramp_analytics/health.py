@@ -25,6 +25,7 @@ from onramp_analytics.spool import Spool
 
 ROOM = 1 << 16  # bytes that must be free on the disk
 AHEAD = 120  # seconds: a file that is newer than now by more was written before the clock was put back
+MOST_UNFINISHED = 3  # senders; one or two are a machine that was switched off
 STUCK = 0.3  # seconds for the spool's lock; nobody who moves holds it for more than milliseconds
 OK, NOTE, WRONG = "ok", "note", "wrong"
 _CERTIFICATES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")  # those that requests reads
@@ -71,6 +72,7 @@ def checks(root: bytes, now: Consent, here: list[Spool], environ: Mapping[str, s
         _proxy(environ),
         _certificates(environ),
         _sending(here),
+        _unfinished(here),
         _clock(here, time.time()),
         _versions(),
         _program(root, now),
@@ -221,6 +223,15 @@ def _sending(here: list[Spool]) -> Check:
     if last.outcome not in ("", ACCEPTED):
         return Check("last send", WRONG, f"the last send did not work: {last.reason}")
     return Check("last send", OK, "worked" if last.outcome else "never")
+
+
+def _unfinished(here: list[Spool]) -> Check:
+    """Senders that systemd or a container kills with the command that started them come to their end never."""
+    most = max(map(history.unfinished, here))
+    if most < MOST_UNFINISHED or any(map(optin.flusher_is_alive, here)):
+        return Check("senders", OK, "come to their end")
+    said = f"the last {most} background senders never finished, as if killed with the job (systemd, a container)"
+    return Check("senders", WRONG, f"{said}: run `onramp-analytics flush` at the end of the job")
 
 
 def _clock(here: list[Spool], now: float) -> Check:

@@ -35,7 +35,7 @@ def doctor(context: click.Context, *, online: bool, as_json: bool) -> int:
     now = consent.ask(os.environb, root)
     found = health.checks(root, now, userspool.spools_of(root), os.environ)
     if online:
-        found.append(_online(now))
+        found.append(_online(root, now))
     if as_json:
         click.echo(json.dumps([asdict(check) for check in found], indent=2))
     else:
@@ -54,18 +54,22 @@ def _show(found: list[Check]) -> None:
     Console(highlight=False).print(table)
 
 
-def _online(now: Consent) -> Check:
+def _online(root: bytes, now: Consent) -> Check:
     """Make one request like the flusher's, with no event in it, if we may make any."""
     if not now.on:
         return Check("online", NOTE, "not asked, since analytics are off")
+    from onramp_analytics.flush import Stop, require_consent
     from onramp_analytics.posthog import capture  # loads posthog
 
     try:
         where = destination.from_environ(os.environ)
     except Misconfigured as error:
         return Check("online", WRONG, f"not asked: {error}")
-    with capture.open_session(where) as session:
-        outcome = capture.send(session, where, [])
+    try:
+        with capture.open_session(where, lambda: require_consent(root)) as session:
+            outcome = capture.send(session, where, [])
+    except Stop as stop:
+        return Check("online", NOTE, f"not asked: {stop.outcome.reason}")
     if outcome.kind in (ACCEPTED, REJECTED):  # to a batch without events PostHog may say either
         return Check("online", OK, f"{where.host} answers like PostHog")
-    return Check("online", WRONG, f"{where.host}: {outcome.reason}: look at host, key, proxy and network")
+    return Check("online", WRONG, f"{where.host}: {outcome.reason}")

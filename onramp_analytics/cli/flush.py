@@ -50,7 +50,7 @@ def flush(context: click.Context, timeout: float) -> None:
 
 def _send(spool: Spool, root: bytes, until: float) -> State:
     """Wait for the flusher that may be at work, and send what it left."""
-    from onramp_analytics import flush as sender  # loads posthog, which takes longer than all other commands
+    from onramp_analytics import flush as sender
 
     try:
         spools.make_folder(spool)
@@ -61,7 +61,8 @@ def _send(spool: Spool, root: bytes, until: float) -> State:
             columns = TextColumn("sending"), BarColumn(), MofNCompleteColumn()
             with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
                 task = bar.add_task("sending", total=segments.count(spool))
-                return sender.run(spool, root, until - time.monotonic(), lambda done: bar.advance(task, done))
+                mode = {"everything": True, "at_once": sender.sends_at_once(root)}
+                return sender.run(spool, root, until - time.monotonic(), lambda done: bar.advance(task, done), **mode)
     except OSError as error:
         what = os.fsdecode(error.filename or "the spool")
         raise CouldNot(f"{what} cannot be used ({error.strerror}): see `status`") from None
@@ -71,8 +72,10 @@ def _report(state: State) -> None:
     parts = [f"sent {counted(state.sent, 'event')}"]
     parts += [f"{n} refused by the server" for n in [state.refused] if n]
     parts += [f"{n} too old" for n in [state.expired] if n]
+    parts += [f"{n} dated after tomorrow" for n in [state.from_the_future] if n]
+    parts += [f"{n} of a former identifier deleted" for n in [state.former_id] if n]
     parts += [f"{counted(n, 'damaged line')} skipped" for n in [state.skipped] if n]
-    if state.outcome == ACCEPTED or any((state.sent, state.refused, state.expired, state.skipped)):
+    if state.outcome == ACCEPTED or state.sent or len(parts) > 1:
         click.echo(", ".join(parts).capitalize() + ".")
     if state.outcome != ACCEPTED:
         raise CouldNot(f"the rest is kept: {state.reason}")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections import Counter
 from collections.abc import Iterator
 
 import click
@@ -14,6 +13,7 @@ from onramp_analytics import events
 from onramp_analytics.cli.common import as_json, checkout, counted
 from onramp_analytics.errors import CouldNot
 from onramp_analytics.outbox import overview
+from onramp_analytics.outbox.history import Counts
 from onramp_analytics.outbox.segments import Pending
 from onramp_analytics.posthog.destination import Destination
 from onramp_analytics.posthog.outcome import ACCEPTED
@@ -37,12 +37,12 @@ def preview(context: click.Context, *, as_json: bool) -> None:
     from onramp_analytics.posthog import capture  # loads posthog
 
     root = checkout(context)
-    waiting = list(overview.of(root, Counter()))
+    waiting = list(overview.of(root, Counts()))
     if not waiting and not as_json:
         click.echo("Nothing is waiting, so these are examples, one of each kind.\n")
     with Receiver() as receiver:
         where = Destination(KEY, receiver.url)
-        with capture.open_session(where) as session:
+        with capture.open_session(where, lambda: None) as session:
             for batch in flush.batches(waiting or examples()):
                 outcome = capture.send(session, where, [found.event for found in batch])
                 if outcome.kind != ACCEPTED:

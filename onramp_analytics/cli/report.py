@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections import Counter
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -19,6 +18,7 @@ from onramp_analytics import userspool
 from onramp_analytics.cli.common import as_json, checkout, counted
 from onramp_analytics.errors import CouldNot
 from onramp_analytics.outbox import history, overview
+from onramp_analytics.outbox.history import Counts
 from onramp_analytics.report import page
 from onramp_analytics.report import summary as reports
 from onramp_analytics.report.summary import Chart
@@ -39,7 +39,7 @@ def report(context: click.Context, html: Path | None, *, as_json: bool) -> None:
     """
     root = checkout(context)
     sent = [event for spool in userspool.spools_of(root) for event in history.sent(spool)]
-    waiting = [found.event for found in overview.of(root, Counter())]
+    waiting = [found.event for found in overview.of(root, Counts())]
     found = reports.summary([*sent, *waiting])
     if html:
         _write(html, page.page(found, sent, waiting))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
@@ -15,6 +14,7 @@ from rich.table import Table
 from onramp_analytics import events, userspool
 from onramp_analytics.cli.common import ago, as_json, checkout, counted, seconds
 from onramp_analytics.outbox import history, overview
+from onramp_analytics.outbox.history import Counts
 
 
 @click.command("show-pending")
@@ -26,12 +26,14 @@ def show_pending(context: click.Context, *, as_json: bool) -> None:
     A table on a terminal; one JSON object a line with --json or in a pipe.
     """
     root = checkout(context)
-    counts: Counter[str] = Counter()
+    counts = Counts()
     _show((found.event for found in overview.of(root, counts)), as_json=as_json, nothing="Nothing is waiting.")
-    if counts[overview.SKIPPED]:
-        click.echo(f"{counted(counts[overview.SKIPPED], 'damaged line')} skipped.", err=True)
-    if counts[overview.EXPIRED]:
-        click.echo(f"{counted(counts[overview.EXPIRED], 'event')} left out: too old to be sent.", err=True)
+    if counts.skipped:
+        click.echo(f"{counted(counts.skipped, 'damaged line')} skipped.", err=True)
+    if counts.expired:
+        click.echo(f"{counted(counts.expired, 'event')} left out: too old to be sent.", err=True)
+    if counts.from_the_future:
+        click.echo(f"{counted(counts.from_the_future, 'event')} left out: dated after tomorrow.", err=True)
 
 
 @click.command("show-sent")

@@ -6,7 +6,6 @@ import json
 import os
 import textwrap
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
@@ -19,6 +18,7 @@ from onramp_analytics import spool as spools
 from onramp_analytics.cli.common import ago, as_json, checkout, counted, seconds
 from onramp_analytics.errors import Misconfigured
 from onramp_analytics.outbox import history, overview, segments
+from onramp_analytics.outbox.history import Counts
 from onramp_analytics.posthog import destination
 
 
@@ -49,7 +49,7 @@ def _status(root: bytes) -> dict[str, Any]:
     now, here = consent.ask(os.environb, root), userspool.spools_of(root)
     last = max((history.load_state(spool) for spool in here), key=lambda state: state.at)
     not_before = max(map(spools.not_before, here))
-    first = next(overview.of(root, Counter()), None)
+    first = next(overview.of(root, Counts()), None)
     checks = health.checks(root, now, here, os.environ)
     return {
         "on": now.on,
@@ -99,7 +99,13 @@ def _last_run(run: dict[str, Any] | None) -> str:
     return f"{ago(run['at'])}: {', '.join(parts)}"
 
 
-_LEFT_OUT = (("refused", "event refused by the server"), ("expired", "event too old"), ("skipped", "damaged line"))
+_LEFT_OUT = (
+    ("refused", "event refused by the server"),
+    ("expired", "event too old"),
+    ("from_the_future", "event dated after tomorrow"),
+    ("former_id", "event of a former identifier"),
+    ("skipped", "damaged line"),
+)
 
 
 def _next_try(found: dict[str, Any]) -> str:

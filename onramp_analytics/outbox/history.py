@@ -9,6 +9,7 @@ import errno
 import json
 import math
 import os
+import stat
 from collections import deque
 from collections.abc import Iterator
 from contextlib import suppress
@@ -16,6 +17,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, BinaryIO
 
 from onramp_analytics import spool as spools
+from onramp_analytics.detached import BEGUN
 from onramp_analytics.outbox.gate import admit, as_line
 from onramp_analytics.outbox.segments import Pending, open_segment
 from onramp_analytics.spool import Spool
@@ -25,6 +27,27 @@ SENT_BYTES = 1 << 20  # the log of what was sent is cut when it is larger; 1,000
 REFUSED_KEPT = 100  # events, the contract's
 REFUSED_BYTES = 1 << 17
 MOST_FAILURES = 1_000  # what a damaged file may claim; the back-off stops growing long before
+
+
+@dataclass(slots=True)
+class Counts:
+    """What became of the events of a run.
+
+    Attributes:
+        sent: events that the server accepted.
+        skipped: lines that were no events.
+        refused: events that the server refused for good.
+        expired: events that were too old to be sent.
+        from_the_future: events that a wrong clock had dated after tomorrow.
+        former_id: events of an identifier that was reset, which are deleted.
+    """
+
+    sent: int = 0
+    skipped: int = 0
+    refused: int = 0
+    expired: int = 0
+    from_the_future: int = 0
+    former_id: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +60,7 @@ class State:
         reason: for a person.
         last_sent_at: when events were last accepted, in seconds since 1970; 0 when never.
         failures: runs that failed one after the other, which the back-off counts.
-        sent: events of the last run that the server accepted.
-        skipped: lines of the last run that were no events.
-        refused: events of the last run that the server refused for good.
-        expired: events of the last run that were too old to be sent.
+        sent, skipped, refused, expired, from_the_future, former_id: see `Counts`.
     """
 
     at: float = 0.0
@@ -52,6 +72,8 @@ class State:
     skipped: int = 0
     refused: int = 0
     expired: int = 0
+    from_the_future: int = 0
+    former_id: int = 0
 
 
 def load_state(spool: Spool) -> State:
@@ -69,6 +91,21 @@ def _fits(value: object, default: object) -> bool:
 def save_state(spool: Spool, state: State) -> None:
     """Keep how this run ended."""
     _write_whole(spool, b"state.json", as_line(asdict(state)))
+
+
+def unfinished(spool: Spool) -> int:
+    """Return how many background senders began since one last came to its end; one at work is among them."""
+    try:
+        found = os.lstat(spool.folder + b"/" + BEGUN)
+    except OSError:
+        return 0
+    return found.st_size if stat.S_ISREG(found.st_mode) else 0
+
+
+def clear_unfinished(spool: Spool) -> None:
+    """Note that a sender came to its end."""
+    with suppress(OSError):
+        os.unlink(_path(spool, BEGUN))
 
 
 def log_sent(spool: Spool, batch: list[Pending]) -> None:

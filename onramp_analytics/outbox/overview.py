@@ -3,37 +3,37 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from onramp_analytics import events, userspool
 from onramp_analytics.outbox import segments
+from onramp_analytics.outbox.history import Counts
+from onramp_analytics.outbox.schedule import Calendar
 from onramp_analytics.outbox.segments import Pending
 
-OLDEST = 30 * 86_400  # seconds after which an event is dropped: the contract's
-SKIPPED, EXPIRED = "skipped", "expired"
 
-
-def sendable(found: Iterable[Pending | None], counts: Counter[str]) -> Iterator[Pending]:
-    """Yield the events that may leave.
+def sendable(found: Iterable[Pending | None], counts: Counts, calendar: Calendar) -> Iterator[Pending]:
+    """Yield the events that may be sent, now or later.
 
     Args:
         found: what `segments.read` yields.
-        counts: where the others are counted: SKIPPED are lines that are no events of ours, EXPIRED are too old.
+        counts: where the others are counted.
+        calendar: that of the present time.
     """
-    oldest = events.timestamp(max(0, time.time_ns() - OLDEST * 10**9))
     for pending in found:
         if pending is None:
-            counts[SKIPPED] += 1
-        elif pending.event["timestamp"] < oldest:
-            counts[EXPIRED] += 1
+            counts.skipped += 1
+        elif calendar.has_expired(pending.event["timestamp"]):
+            counts.expired += 1
+        elif calendar.is_from_the_future(pending.event["timestamp"]):
+            counts.from_the_future += 1
         else:
             yield pending
 
 
-def of(root: bytes, counts: Counter[str]) -> Iterator[Pending]:
+def of(root: bytes, counts: Counts) -> Iterator[Pending]:
     """Yield what waits in a checkout and in this user's own spool for it, oldest first in each; see `sendable`."""
-    published = events.published(root)
+    published, calendar = events.published(root), Calendar.at(time.time())
     for spool in userspool.spools_of(root):
         for file in segments.pending_files(spool):
-            yield from sendable(segments.read(file, published), counts)
+            yield from sendable(segments.read(file, published), counts, calendar)

@@ -261,7 +261,7 @@ def leave(spool: Spool) -> None:
 
     Hold the flusher's lock.
     """
-    if set(_names(spool)) <= {b"flusher.lock", b"not-before"}:
+    if set(_names(spool)) <= {b"flusher.lock", b"not-before", b"begun"}:
         for name in _names(spool):
             with suppress(FileNotFoundError):
                 os.unlink(spool.folder + b"/" + name)
