@@ -25,6 +25,7 @@ from onramp_analytics.spool import CAP, MOST_SPILLED, Spool, is_ours
 
 SPACE = 1 << 16  # bytes that must be free on the disk
 AHEAD = 120  # seconds: a file that is newer than now by more was written before the clock was set back
+MOST_UNFINISHED = 3  # senders; one or two are a machine that was switched off
 STUCK = 0.3  # seconds for the spool's lock; no process that runs holds it for more than milliseconds
 OK, NOTE, WRONG = "ok", "note", "wrong"
 _CHOICE = "onramp.lock"
@@ -80,6 +81,7 @@ def _checks(root: bytes, now: Consent, environ: Mapping[str, str]) -> list[Check
         _proxy(environ),
         _certificates(environ),
         _sending(outbox),
+        _unfinished(outbox),
         _clock(outbox.spool, time.time()),
         _versions(),
         _program(root),
@@ -260,6 +262,15 @@ def _sending(outbox: Outbox) -> Check:
     if last.outcome not in ("", ACCEPTED):
         return Check("last send", WRONG, f"the last attempt to send failed: {last.reason}")
     return Check("last send", OK, "succeeded" if last.outcome else "never")
+
+
+def _unfinished(outbox: Outbox) -> Check:
+    """Senders that systemd or a container kills with the command that started them never come to their end."""
+    number = history.unfinished(outbox.spool)
+    if number < MOST_UNFINISHED or outbox.flusher_is_alive():
+        return Check("senders", OK, "come to their end")
+    said = f"the last {number} background senders never finished, as if killed with the job (systemd, a container)"
+    return Check("senders", WRONG, f"{said}: run `onramp-analytics flush` at the end of the job")
 
 
 def _clock(spool: Spool, now: float) -> Check:

@@ -90,7 +90,7 @@ def test_the_product_makes_its_requests_at_the_same_moments(
     monkeypatch.setattr(posix, "environ", dict(os.environb))
     monkeypatch.setattr(posix, "urandom", lambda _size: bytes([dice.randrange(256)]))
     monkeypatch.setattr("onramp_analytics.flush.random.random", lambda: dice.randrange(256) / 255)
-    monkeypatch.setattr("onramp_analytics.flush.capture.send", product.answer)
+    monkeypatch.setattr("onramp_analytics.posthog.capture.send", product.answer)
     for module in (detached, flush, overview):  # the age of an event is `overview`'s
         monkeypatch.setattr(module, "time", product.time)
 
@@ -131,7 +131,7 @@ class Product:
                 assert detached.linger(root, spool.home)
                 with segments.flusher_lock(spool) as held:
                     assert held
-                    flush.run(spool, root, flush.RUN)
+                    flush.run(spool, root, flush.RUN, at_once=True)
 
     def answer(self, *_request: Any) -> Outcome:
         self.requests.append(self._now)

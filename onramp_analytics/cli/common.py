@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections.abc import Mapping
 from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
@@ -71,6 +72,20 @@ def schedule(how_often: Send, due: str = "") -> str:
         return "Events are sent at once, some seconds after a command."
     when = f"; the next are due on {due}" if due else ", so you can see them, send them, or delete them before"
     return f"Events are sent once a day, a day after they happened{when}."
+
+
+def left_out(counts: Mapping[str, int]) -> list[tuple[int, str]]:
+    """Return how many events were not sent, and why: (number, what they are)."""
+    return [(counts[name], label) for name, label in _LEFT_OUT if counts[name]]
+
+
+_LEFT_OUT = (
+    ("refused", "event refused by the server"),
+    ("expired", "event older than 90 days"),
+    ("from_the_future", "event dated after tomorrow"),
+    ("former_id", "event of a former identifier"),
+    ("skipped", "damaged line"),
+)
 
 
 def day(timestamp: str, later: int = 0) -> str:

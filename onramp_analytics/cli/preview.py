@@ -6,7 +6,6 @@ import json
 import os
 import time
 import urllib.parse
-from collections import Counter
 from collections.abc import Iterator
 
 import click
@@ -15,6 +14,7 @@ from onramp_analytics import checkout as checkouts
 from onramp_analytics import consent, events, make_events
 from onramp_analytics.cli.common import as_json, checkout, counted, echo
 from onramp_analytics.errors import CouldNot, Misconfigured
+from onramp_analytics.outbox.history import Counts
 from onramp_analytics.outbox.overview import Outbox
 from onramp_analytics.outbox.segments import Pending
 from onramp_analytics.posthog import destination
@@ -54,7 +54,7 @@ def preview(context: click.Context, *, as_json: bool) -> None:
 def _found(root: bytes) -> tuple[str, list[Pending]]:
     """Return what is shown, in a sentence and as events."""
     if consent.ask(os.environb, root).on:
-        found = list(Outbox(root).pending(Counter()))
+        found = list(Outbox(root).pending(Counts()))
         if found:
             return "These events are queued. This is how they will be sent:", found
     else:
@@ -111,7 +111,7 @@ def _request(shown: Destination, batch: list[Pending]) -> Request:
 
     with Receiver() as receiver:
         here = Destination(shown.key, receiver.url)
-        with capture.open_session(here) as session:
+        with capture.open_session(here, lambda: None) as session:
             session.headers["Host"] = urllib.parse.urlsplit(shown.host).netloc
             outcome = capture.send(session, here, [found.event for found in batch])
         if outcome.kind != ACCEPTED:

@@ -6,7 +6,6 @@ import json
 import os
 import textwrap
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from typing import Any
@@ -15,8 +14,9 @@ import click
 from rich.console import Console
 
 from onramp_analytics import consent, health
-from onramp_analytics.cli.common import ago, as_json, checkout, counted, day, echo, schedule
+from onramp_analytics.cli.common import ago, as_json, checkout, counted, day, echo, left_out, schedule
 from onramp_analytics.errors import Misconfigured
+from onramp_analytics.outbox.history import Counts
 from onramp_analytics.outbox.overview import Outbox
 from onramp_analytics.posthog import destination
 from onramp_analytics.posthog.outcome import ACCEPTED
@@ -45,7 +45,7 @@ def look(root: bytes) -> dict[str, Any]:
     """Return everything that `status` shows, as it is; times are in seconds since 1970."""
     now, outbox = consent.ask(os.environb, root), Outbox(root)
     last, not_before = outbox.last_run(), outbox.spool.not_before()
-    first = next(outbox.pending(Counter()), None)
+    first = next(outbox.pending(Counts()), None)
     checks = health.checks(root, now, os.environ)
     return {
         "version": 1,
@@ -125,11 +125,8 @@ def _last_run(run: dict[str, Any] | None) -> str:
     if not run:
         return "never"
     parts = [run["outcome"], f"{counted(run['sent'], 'event')} sent"]
-    parts += [f"{counted(run[what], label)}" for what, label in _LEFT_OUT if run[what]]
+    parts += [counted(number, label) for number, label in left_out(run)]
     return f"{ago(run['at'])}: {', '.join(parts)}"
-
-
-_LEFT_OUT = (("refused", "event refused by the server"), ("expired", "event too old"), ("skipped", "damaged line"))
 
 
 def _next_try(found: dict[str, Any]) -> str:

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from typing import Any, BinaryIO, NamedTuple
 
 from onramp_analytics import files
+from onramp_analytics.detached import BEGUN
 from onramp_analytics.errors import CouldNot
 from onramp_analytics.outbox import gate
 from onramp_analytics.outbox.locks import FLUSHER, locked
@@ -167,6 +168,15 @@ def _open(path: bytes, offset: int, folder: int | None = None) -> BinaryIO:
     return file
 
 
+def open_spool(spool: Spool) -> BinaryIO:
+    """Open the spool itself, as `open_file` opens a segment.
+
+    Raises:
+        OSError: it is missing, or not a regular file of this user's.
+    """
+    return _open(spool.file, 0)
+
+
 def acknowledge(spool: Spool, segment: Segment, end: int) -> Segment:
     """Say that everything before the offset `end` is done, for good. Returns the segment under its new name.
 
@@ -245,7 +255,7 @@ def leave(spool: Spool) -> None:
     Hold the flusher's lock.
     """
     names = set(_names(spool))
-    if names <= {FLUSHER, STAMP}:
+    if names <= {FLUSHER, STAMP, BEGUN}:
         _remove(spool, names)
 
 

@@ -108,9 +108,15 @@ def destination_of(receiver: Receiver) -> Destination:
 
 
 def send(where: Destination, batch: list[dict[str, object]] | None = None) -> tuple[str, str]:
-    with capture.open_session(where) as session:
+    with capture.open_session(where, lambda: None) as session:
         outcome = capture.send(session, where, batch or [])
     return outcome.kind, outcome.reason
+
+
+def assert_unreached(found: tuple[str, str], what: str) -> None:
+    """Every reason names what is wrong, and then what to do."""
+    assert found[0] == UNREACHED
+    assert found[1].startswith(what)
 
 
 @pytest.fixture
@@ -127,7 +133,7 @@ def test_a_server_that_drips_is_cut_off_at_the_deadline(receiver: Receiver, monk
 
     kind, reason = send(destination_of(receiver))
 
-    assert (kind, reason) == (UNREACHED, "no whole answer within 0 s")
+    assert (kind, reason) == (UNREACHED, "no whole answer within 0 s: check the network connection")
     assert time.monotonic() - started < 2
 
 
@@ -143,7 +149,7 @@ def test_a_refused_connection_is_said_to_be_one() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         free = server.getsockname()[1]
 
-    assert send(Destination(KEY, f"http://127.0.0.1:{free}")) == (UNREACHED, "the host refused the connection")
+    assert_unreached(send(Destination(KEY, f"http://127.0.0.1:{free}")), "the host refused the connection: check ")
 
 
 def test_a_name_that_cannot_be_resolved_is_said_to_be_one(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -152,7 +158,7 @@ def test_a_name_that_cannot_be_resolved_is_said_to_be_one(monkeypatch: pytest.Mo
 
     monkeypatch.setattr(socket, "getaddrinfo", unknown)
 
-    assert send(Destination(KEY, "https://example.invalid")) == (UNREACHED, "the host's name cannot be resolved")
+    assert_unreached(send(Destination(KEY, "https://example.invalid")), "the host's name cannot be resolved: check ")
 
 
 def test_an_answer_cut_off_in_the_middle_is_no_answer() -> None:
@@ -176,7 +182,7 @@ def test_a_certificate_that_nobody_vouches_for_is_not_trusted() -> None:
     trustme.CA().issue_cert("127.0.0.1").configure_cert(context)
 
     with Receiver(tls=context) as receiver:
-        assert send(destination_of(receiver)) == (UNREACHED, "no trusted TLS connection to the host")
+        assert_unreached(send(destination_of(receiver)), "no trusted TLS connection to the host: check ")
         assert receiver.requests == []
 
 
@@ -205,7 +211,10 @@ def test_a_proxy_that_fails_is_named_without_its_password(monkeypatch: pytest.Mo
     monkeypatch.delenv("no_proxy", raising=False)
     monkeypatch.delenv("NO_PROXY", raising=False)
 
-    assert send(Destination(KEY, "https://example.invalid")) == (UNREACHED, "the proxy does not work")
+    assert send(Destination(KEY, "https://example.invalid")) == (
+        UNREACHED,
+        "the proxy does not work: check HTTPS_PROXY",
+    )
 
 
 def test_nobodys_proxy_stands_between_us_and_this_machine(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
