@@ -12,8 +12,7 @@ from typing import Any
 import pytest
 
 from onramp_analytics import detached, events, flush
-from onramp_analytics import spool as spools
-from onramp_analytics.outbox import overview, segments
+from onramp_analytics.outbox import locks, overview
 from onramp_analytics.posthog.outcome import ACCEPTED, UNREACHED, Outcome
 from tests.conftest import Checkout
 from tools.bench.fleet import ANSWER, WORLDS, World, busiest, play, requests
@@ -127,9 +126,9 @@ class Product:
             if number < self._tracked:
                 continue  # it came while a flusher was alive
             self._wait(command - self._now)
-            if spools.flusher_is_due(spool, self.time.time()):
-                assert detached.linger(root, spool.home)
-                with segments.flusher_lock(spool) as held:
+            if spool.flusher_is_due(self.time.time()):
+                assert detached.linger(spool)
+                with locks.flusher_lock(spool) as held:
                     assert held
                     flush.run(spool, root, flush.RUN, at_once=True)
 
@@ -146,10 +145,10 @@ class Product:
                 "service_disabled",
                 {"service_name": "plex"},
                 "550e8400-e29b-41d4-a716-446655440000",
-                self.time.time_ns(),
+                self.time.time(),
                 self._tracked.to_bytes(16, "big"),
             )
-            assert spools.append(self._checkout.spool, line, lambda: True) == "stored"
+            assert self._checkout.spool.append(line, lambda: True) == "stored"
             self._tracked += 1
 
 

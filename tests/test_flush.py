@@ -17,9 +17,9 @@ from freezegun import freeze_time
 from hypothesis import given
 from hypothesis import strategies as st
 
+from onramp_analytics import checkout as checkouts
 from onramp_analytics import detached, events, flush
-from onramp_analytics import spool as spools
-from onramp_analytics.outbox import history, schedule, segments
+from onramp_analytics.outbox import history, locks, schedule, segments
 from onramp_analytics.outbox.history import State
 from onramp_analytics.outbox.segments import Pending
 from onramp_analytics.posthog.outcome import (
@@ -34,7 +34,7 @@ from onramp_analytics.posthog.outcome import (
     Outcome,
 )
 from onramp_analytics.receiver import CAPTIVE_PORTAL, OK, Answer, Receiver, Request
-from onramp_analytics.spool import Spool
+from onramp_analytics.spool import LONGEST_WAIT, Spool
 from tests.conftest import Checkout
 
 ID = "550e8400-e29b-41d4-a716-446655440000"
@@ -43,10 +43,9 @@ OTHER_ID = "650e8400-e29b-41d4-a716-446655440000"
 
 def fill(checkout: Checkout, count: int, *, first: int = 0, distinct_id: str = ID, when: float = 0.0) -> list[str]:
     """Put events into the spool and return their uuids."""
-    when_ns = int((when or time.time()) * 10**9)
     values = {"service_name": "plex"}
     lines = [
-        events.build("service_disabled", values, distinct_id, when_ns, n.to_bytes(16, "big"))
+        events.build("service_disabled", values, distinct_id, when or time.time(), n.to_bytes(16, "big"))
         for n in range(first, first + count)
     ]
     with open(checkout.spool.file, "ab") as spool:
@@ -56,8 +55,8 @@ def fill(checkout: Checkout, count: int, *, first: int = 0, distinct_id: str = I
 
 def run(checkout: Checkout, seconds: float = 20.0, *, everything: bool = False, at_once: bool = True) -> State:
     """Do what a flusher does once it holds its lock."""
-    spools.make_folder(checkout.spool)
-    with segments.flusher_lock(checkout.spool) as held:
+    os.close(checkout.spool.make_folder())
+    with locks.flusher_lock(checkout.spool) as held:
         assert held
         return flush.run(checkout.spool, checkout.root, seconds, everything=everything, at_once=at_once)
 
@@ -67,7 +66,7 @@ def uuids(found: list[dict[str, Any]]) -> list[str]:
 
 
 def pending(checkout: Checkout) -> list[str]:
-    published = events.published(checkout.root)
+    published = checkouts.published(checkout.root)
     files = segments.pending_files(checkout.spool)
     return [p.event["uuid"] for file in files for p in segments.read(file, published) if p]
 
@@ -87,8 +86,8 @@ def test_the_next_try_is_later_than_asked_and_never_beyond_a_day(
 ) -> None:
     when = flush.next_try(Outcome(kind, retry_after=retry_after), failures, 0.0, jitter)
 
-    assert 1 <= when <= spools.LONGEST_WAIT
-    assert when >= min(retry_after, spools.LONGEST_WAIT)
+    assert 1 <= when <= LONGEST_WAIT
+    assert when >= min(retry_after, LONGEST_WAIT)
     assert when <= max(flush.BACK_OFF[kind][1], retry_after, 1)
 
 
@@ -116,7 +115,7 @@ def test_a_batch_is_a_hundred_events_and_a_mebibyte_at_most(sizes: list[int]) ->
         assert sum(len(p.line) for p in batch) <= 1 << 20
 
 
-@pytest.mark.parametrize("kind", set(get_args(Kind)) - {OFF, OUT_OF_TIME})
+@pytest.mark.parametrize("kind", sorted(set(get_args(Kind)) - {OFF, OUT_OF_TIME}))
 def test_every_kind_of_answer_has_an_action(kind: Kind) -> None:
     assert flush.action(kind, 1, accepted=0, doubts=0)
     assert (flush.ACTIONS[kind] == "keep") == (kind in flush.BACK_OFF)
@@ -150,7 +149,7 @@ def test_accepted_events_move_to_the_sent_log(here: Checkout, receiver: Receiver
     assert uuids(history.sent(here.spool)) == sent
     assert pending(here) == []
     assert segments.waiting(here.spool) == []
-    assert spools.flusher_is_due(here.spool, time.time())
+    assert here.spool.flusher_is_due(time.time())
 
 
 def test_the_sent_log_has_each_event_as_it_was_sent(here: Checkout, receiver: Receiver) -> None:
@@ -201,7 +200,7 @@ def test_an_answer_that_is_not_posthogs_keeps_the_events_for_long(
     assert "does not answer like PostHog" in state.reason
     assert len(receiver.requests) == 1
     assert pending(here) == sent
-    assert not spools.flusher_is_due(here.spool, time.time() + 10)
+    assert not here.spool.flusher_is_due(time.time() + 10)
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
@@ -233,7 +232,7 @@ def test_a_server_in_trouble_is_tried_three_times_and_then_left_alone(
     assert (state.outcome, state.failures) == (UNREACHED, 1)
     assert len(receiver.requests) == 3
     assert pending(here) == sent
-    assert spools.not_before(here.spool) > time.time() - 1
+    assert here.spool.not_before() > time.time() - 1
 
 
 def test_a_retry_repeats_the_same_events_to_the_letter(here: Checkout, receiver: Receiver) -> None:
@@ -264,7 +263,7 @@ def test_the_host_is_not_asked_again_before_it_said(here: Checkout, receiver: Re
     run(here)
 
     assert len(receiver.requests) == 1
-    assert 7190 < spools.not_before(here.spool) - time.time() <= 7200
+    assert 7190 < here.spool.not_before() - time.time() <= 7200
 
 
 @pytest.mark.parametrize("said", ["-5", "nan", "inf", "soon", "1e400", ""])
@@ -273,7 +272,7 @@ def test_a_retry_after_that_makes_no_sense_is_passed_over(here: Checkout, receiv
     receiver.answer_always(lambda _request: Answer(503, b"", (("Retry-After", said),)))
 
     assert run(here).outcome == UNREACHED
-    assert spools.not_before(here.spool) - time.time() < 60
+    assert here.spool.not_before() - time.time() < 60
 
 
 def test_a_retry_after_of_a_year_is_a_day(here: Checkout, receiver: Receiver) -> None:
@@ -282,7 +281,7 @@ def test_a_retry_after_of_a_year_is_a_day(here: Checkout, receiver: Receiver) ->
 
     run(here)
 
-    assert spools.not_before(here.spool) - time.time() <= spools.LONGEST_WAIT
+    assert here.spool.not_before() - time.time() <= LONGEST_WAIT
 
 
 def poison(*bad: str) -> Any:
@@ -350,7 +349,7 @@ def test_without_a_key_nothing_is_sent_and_status_says_so(
     state = run(here)
 
     assert state.outcome == MISCONFIGURED
-    assert "set ONRAMP_ANALYTICS_API_KEY" in state.reason
+    assert "ONRAMP_ANALYTICS_HOST is set without ONRAMP_ANALYTICS_API_KEY" in state.reason
     assert receiver.requests == []
 
 
@@ -361,7 +360,7 @@ def test_a_run_out_of_time_leaves_the_rest_for_the_next_one_at_once(here: Checko
 
     assert state.outcome == OUT_OF_TIME
     assert receiver.requests == []
-    assert spools.flusher_is_due(here.spool, time.time())
+    assert here.spool.flusher_is_due(time.time())
 
 
 def test_nothing_to_send_makes_no_request(here: Checkout, receiver: Receiver) -> None:
@@ -384,7 +383,7 @@ def test_failures_add_up_across_runs_and_a_success_forgets_them(here: Checkout, 
 
 @pytest.mark.parametrize("damage", [b"", b"\0\0", b"[1]", b'{"failures": -3, "at": "x"}', b'{"failures": 1e999}', b"{"])
 def test_a_damaged_state_is_a_fresh_one(here: Checkout, damage: bytes) -> None:
-    spools.make_folder(here.spool)
+    os.close(here.spool.make_folder())
     Path(os.fsdecode(here.spool.folder), "state.json").write_bytes(damage)
 
     assert history.load_state(here.spool) == State()
@@ -443,7 +442,7 @@ def test_a_clock_that_jumps_blocks_nothing_for_long(here: Checkout, receiver: Re
     receiver.answer_always(lambda _request: None)
 
     with freeze_time(now + jump):
-        assert spools.flusher_is_due(here.spool, time.time())
+        assert here.spool.flusher_is_due(time.time())
         late = fill(here, 1, first=9)
         run(here)
 
@@ -490,13 +489,13 @@ def test_after_a_reset_no_further_request_has_the_old_identifier(here: Checkout,
 
 def test_events_are_kept_where_the_identifier_is_missing(here: Checkout, receiver: Receiver) -> None:
     sent = fill(here, 1)
-    here.lock.write_text("ANALYTICS_ENABLED=1\nANALYTICS_NOTICE_SHOWN=1\n")
+    here.opt_in(ANALYTICS_ID="none")
 
     state = run(here)
 
     assert (state.outcome, state.reason) == (
         "off",
-        "onramp.lock has no valid ANALYTICS_ID: run `onramp-analytics enable`",
+        "analytics are off: onramp.lock holds no valid identifier; `enable` writes one",
     )
     assert (receiver.requests, pending(here)) == ([], sent)
 
@@ -545,7 +544,7 @@ def test_the_logs_are_bounded(here: Checkout, receiver: Receiver, monkeypatch: p
 
 
 def test_an_unreadable_segment_is_left_alone_and_the_others_are_sent(here: Checkout, receiver: Receiver) -> None:
-    spools.make_folder(here.spool)
+    os.close(here.spool.make_folder())
     folder = Path(os.fsdecode(here.spool.folder))
     (folder / "00000000000000000001-1.0").symlink_to("/etc/hostname")
     (folder / "00000000000000000002-1.0").mkdir()
@@ -559,11 +558,11 @@ def test_an_unreadable_segment_is_left_alone_and_the_others_are_sent(here: Check
 def test_a_second_flusher_does_not_start(opted_in: Checkout, receiver: Receiver) -> None:
     opted_in.hold_back_flusher()
     fill(opted_in, 1)
-    with segments.flusher_lock(opted_in.spool):
+    with locks.flusher_lock(opted_in.spool):
         done = opted_in.run("flush", "--timeout", "0.2", check=False)
 
     assert done.returncode == 1
-    assert "another flusher is still sending" in done.stderr
+    assert "events are still being sent in the background" in done.stderr
     assert receiver.requests == []
 
 
@@ -571,14 +570,14 @@ def test_an_event_that_comes_just_before_the_flusher_says_that_it_ends_is_sent_b
     here: Checkout, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Race 5 of spool.py: its tracker still saw a flusher alive, and so started none."""
-    set_not_before, late = spools.set_not_before, list[str]()
+    hold_back, late = Spool.hold_back, list[str]()
 
     def track_just_before(spool: Spool, when: float) -> None:
         if when == 0 and receiver.accepted and not late:
             late.extend(fill(here, 1, first=500))
-        set_not_before(spool, when)
+        hold_back(spool, when)
 
-    monkeypatch.setattr(spools, "set_not_before", track_just_before)
+    monkeypatch.setattr(Spool, "hold_back", track_just_before)
     fill(here, 1)
 
     run(here)
@@ -619,7 +618,7 @@ def test_a_host_that_refuses_everything_costs_no_event(here: Checkout, receiver:
     assert len(receiver.requests) == 32
     assert pending(here) == sent
     assert history.refused(here.spool) == []
-    assert not spools.flusher_is_due(here.spool, time.time() + 10)
+    assert not here.spool.flusher_is_due(time.time() + 10)
 
 
 def test_a_bad_event_alone_is_kept_until_another_one_is_accepted(here: Checkout, receiver: Receiver) -> None:
@@ -725,9 +724,9 @@ def test_after_a_run_no_flusher_starts_before_the_next_day(here: Checkout) -> No
         fill(here, 1)
         daily(here)
 
-    assert spools.not_before(here.spool) == midnight
-    assert not spools.flusher_is_due(here.spool, midnight - 1)
-    assert spools.flusher_is_due(here.spool, midnight)
+    assert here.spool.not_before() == midnight
+    assert not here.spool.flusher_is_due(midnight - 1)
+    assert here.spool.flusher_is_due(midnight)
 
 
 def test_a_run_that_failed_may_run_again_the_same_day(here: Checkout, receiver: Receiver) -> None:
@@ -738,7 +737,7 @@ def test_a_run_that_failed_may_run_again_the_same_day(here: Checkout, receiver: 
 
         daily(here)
 
-        assert spools.not_before(here.spool) - time.time() <= 60
+        assert here.spool.not_before() - time.time() <= 60
 
 
 def test_a_run_that_finds_nothing_due_keeps_how_the_last_real_one_went(here: Checkout) -> None:
@@ -768,7 +767,7 @@ def test_events_that_a_wrong_clock_dated_after_tomorrow_are_dropped_and_counted(
 
 def test_a_flusher_that_finds_nothing_due_never_loads_the_sdk(here: Checkout) -> None:
     fill(here, 1)
-    spools.make_folder(here.spool)
+    os.close(here.spool.make_folder())
     code = (
         "import sys, os; from onramp_analytics import flush; flush.sends_at_once = lambda root: False; flush.main();"
         "print([name for name in ('posthog', 'requests') if name in sys.modules])"
@@ -779,7 +778,7 @@ def test_a_flusher_that_finds_nothing_due_never_loads_the_sdk(here: Checkout) ->
     )
 
     assert done.stdout == "[]\n"
-    assert spools.not_before(here.spool) == schedule.next_day(time.time())
+    assert here.spool.not_before() == schedule.next_day(time.time())
 
 
 # -- senders that never come to their end ------------------------------------------------------------------------------
@@ -797,9 +796,9 @@ def test_senders_that_are_killed_each_time_are_counted_until_one_comes_to_its_en
     monkeypatch.setattr(detached, "time", SimpleNamespace(time=time.time, sleep=killed))
     fill(here, 1)
     for number in (1, 2, 3):
-        spools.take_back_not_before(here.spool)
+        here.spool.release()
         with pytest.raises(Killed):
-            detached.linger(here.root, here.root)
+            detached.linger(here.spool)
         assert history.unfinished(here.spool) == number
         assert any("never finished" in said for said in here.status()["problems"]) == (number == 3)
 

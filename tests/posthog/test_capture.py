@@ -201,7 +201,7 @@ def test_a_certificate_of_the_authority_that_the_environment_names_is_trusted(
 
 
 def an_event() -> dict[str, object]:
-    line = events.build("service_disabled", {"service_name": "plex"}, ID, time.time_ns(), os.urandom(16))
+    line = events.build("service_disabled", {"service_name": "plex"}, ID, time.time(), os.urandom(16))
     found: dict[str, object] = json.loads(line)
     return found
 
