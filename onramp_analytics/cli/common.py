@@ -90,7 +90,10 @@ _LEFT_OUT = (
 
 def day(timestamp: str, later: int = 0) -> str:
     """Return the day of an event, or a later one, as "5 January 2026"."""
-    found = date.fromisoformat(timestamp[:10]) + timedelta(days=later)
+    try:
+        found = date.fromisoformat(timestamp[:10]) + timedelta(days=later)
+    except (ValueError, OverflowError):  # a damaged line may name a 31 February
+        return timestamp[:10]
     return f"{found.day} {found:%B %Y}"
 
 

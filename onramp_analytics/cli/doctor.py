@@ -61,6 +61,9 @@ def _marks() -> dict[str, str]:
 
 def _show(found: list[Check]) -> None:
     table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column()
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")  # a long path is shown whole
     for check in found:
         table.add_row(Text(_marks()[check.state], _STYLES[check.state]), check.what, Text(echo(check.said)))
     Console(highlight=False).print(table)

@@ -111,7 +111,7 @@ def _rows(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
 def _left(queued: str, *, is_here: bool) -> str:
     """Say what becomes of events that are queued while analytics are off."""
     if is_here:
-        return f"{queued} stay queued while analytics are off; `make analytics-disable` deletes them"
+        return f"queued until analytics are on again: {queued}; `make analytics-disable` deletes them"
     return f"`make analytics-enable` deletes {queued} first, and so does `make analytics-disable`"
 
 

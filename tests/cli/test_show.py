@@ -97,7 +97,10 @@ def test_nothing_is_a_sentence_on_a_terminal_that_says_where_events_are_and_noth
     assert opted_in.run(command).stdout == ""
 
 
-NEVER = ("2026-13-45T12:00:00.000000Z", "0000-01-01T12:00:00.000000Z", "2026-02-31T12:00:00.000000Z")
+NEVER = (
+    *("2026-13-45T12:00:00.000000Z", "0000-01-01T12:00:00.000000Z", "2026-02-31T12:00:00.000000Z"),
+    *("2099-02-31T12:00:00.000000Z", "9999-12-31T12:00:00.000000Z"),
+)
 
 
 @pytest.mark.parametrize("when", NEVER)
