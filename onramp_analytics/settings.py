@@ -8,6 +8,10 @@ import posix
 
 from onramp_analytics.checkout import LOCK_FILE
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 ENABLED = b"ANALYTICS_ENABLED"
 ID = b"ANALYTICS_ID"
 NOTICE_SHOWN = b"ANALYTICS_NOTICE_SHOWN"
@@ -48,12 +52,12 @@ def parse(content: "bytes | None") -> dict[bytes, bytes]:
     return found
 
 
-def updated(content: bytes, changes: dict[bytes, bytes]) -> bytes:
-    """Return `content` with our keys set as `changes` says, and every line of others as it was.
+def updated(content: bytes, changes: "Mapping[bytes, bytes | None]") -> bytes:
+    """Return `content` with our keys set as `changes` says (None removes a key), and every line of others as it was.
 
     A key that is there keeps its place; repeats of it, and lines with NUL bytes, go.
     """
-    left = dict(changes)
+    left = {key: value for key, value in changes.items() if value is not None}
     lines = []
     for line in content.split(b"\n"):
         key = line.partition(b"=")[0]
@@ -67,7 +71,7 @@ def updated(content: bytes, changes: dict[bytes, bytes]) -> bytes:
     return b"".join(line + b"\n" for line in lines)
 
 
-def change(root: bytes, changes: dict[bytes, bytes]) -> None:
+def change(root: bytes, changes: "Mapping[bytes, bytes | None]") -> None:
     """Set keys of ours in `onramp.lock`, whole or not at all, also through a power cut. Hold the spool's lock.
 
     The file keeps its mode and, where we are root, its owner; a new one gets 0644, since make and shells read it, and
@@ -89,6 +93,25 @@ def change(root: bytes, changes: dict[bytes, bytes]) -> None:
     new = updated(content or b"", changes)
     if new != content:
         _replace(root, content, new, mode, like)
+
+
+def forget(root: bytes) -> bool:
+    """Remove our lines from `onramp.lock`, and the file if it has no others. Analytics are off before.
+
+    Returns:
+        Whether there were any.
+
+    Raises:
+        OSError: it could not be written. Nothing has changed then.
+    """
+    before = read(root)
+    if before is None:
+        return False
+    change(root, dict.fromkeys(KEYS))
+    after = read(root)
+    if after == b"":
+        posix.unlink(root + b"/" + LOCK_FILE)
+    return after != before
 
 
 def sweep(root: bytes) -> None:

@@ -55,11 +55,24 @@ def key(environ: Mapping[str, str]) -> str:
     if not found:
         raise Misconfigured("no PostHog key: set ONRAMP_ANALYTICS_API_KEY to the project's key (phc_…)")
     name, value = found
-    if value.startswith("phx_"):
+    return key_of(value, name)
+
+
+def key_of(text: str, name: str) -> str:
+    """Return the API key of a project.
+
+    Args:
+        text: the key.
+        name: where it was given, for the error.
+
+    Raises:
+        Misconfigured: it is not of the form `phc_…`. Never quotes it.
+    """
+    if text.startswith("phx_"):
         raise Misconfigured(f"{name} holds a personal secret (phx_…): use the project's API key (phc_…) instead")
-    if not (value.startswith("phc_") and value.isascii() and value.replace("_", "").isalnum()):
+    if not (text.startswith("phc_") and text.isascii() and text.replace("_", "").isalnum()):
         raise Misconfigured(f"{name} is no PostHog project key: it must be phc_ and letters or digits")
-    return value
+    return text
 
 
 def masked(key: str) -> str:
@@ -77,20 +90,31 @@ def host(environ: Mapping[str, str]) -> str:
     if not found:
         return US_CLOUD
     name, value = found
-    value = value.rstrip("/")
+    return host_of(value, name, allow_http=environ.get(ALLOW_HTTP) == "1")
+
+
+def host_of(text: str, name: str, *, allow_http: bool) -> str:
+    """Return the address that events are sent to, without a slash at its end.
+
+    Args:
+        text: the address.
+        name: where it was given, for the error.
+        allow_http: whether `http://` is allowed for a host other than this machine.
+
+    Raises:
+        Misconfigured: it is not `https://`, and not `http://` on this machine or explicitly allowed.
+    """
+    value = text.rstrip("/")
     try:
         parts = urllib.parse.urlsplit(value)
         hostname, _ = parts.hostname, parts.port
     except ValueError:
         hostname = None
-    if not hostname or not value.isascii() or any(c.isspace() for c in value) or parts.query or parts.fragment:
+    if not hostname or not value.isprintable() or not value.isascii() or " " in value or parts.query or parts.fragment:
         raise Misconfigured(f"{name} is no address: use one like https://eu.i.posthog.com")
     if "@" in parts.netloc:
         raise Misconfigured(f"{name} holds a user name or password: use the address alone, like https://{hostname}")
-    allowed = parts.scheme == "https" or (
-        parts.scheme == "http" and (_is_loopback(hostname) or environ.get(ALLOW_HTTP) == "1")
-    )
-    if not allowed:
+    if parts.scheme != "https" and not (parts.scheme == "http" and (_is_loopback(hostname) or allow_http)):
         raise Misconfigured(
             f"{name} must begin with https://; for a server of your own without TLS set {ALLOW_HTTP}=1 and use http://"
         )

@@ -1,0 +1,104 @@
+"""Write a file: the one way to replace one, and the one way to make a folder. Loaded only by what writes."""
+
+import posix
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+NEW = b".new"  # one fixed name per file, so that a crash leaves one at most, and the next writer removes it
+_CREATE = posix.O_WRONLY | posix.O_CREAT | posix.O_EXCL | posix.O_CLOEXEC | posix.O_NOFOLLOW
+
+
+def replace(  # noqa: PLR0913  (two of them are rare)
+    folder: int,
+    name: bytes,
+    content: bytes,
+    mode: int = 0o600,
+    *,
+    suffix: bytes = NEW,
+    sync: bool = False,
+    check: "Callable[[], bool] | None" = None,
+) -> None:
+    """Replace a file in one step: it has the old content or the new one, never a part of it.
+
+    Args:
+        folder: a descriptor of the folder.
+        name: the name of the file in that folder.
+        content: the new content.
+        mode: the mode of the new file.
+        suffix: the end of the temporary name; a file of that name is deleted first.
+        sync: whether the content and the name must survive a power cut.
+        check: called just before the old file goes; False leaves it.
+
+    Raises:
+        OSError: it could not be written, or `check` said no. The old file is as it was.
+    """
+    new = name + suffix
+    remove(folder, new)
+    fd = posix.open(new, _CREATE, 0o600, dir_fd=folder)
+    try:
+        view = memoryview(content)
+        while view:
+            view = view[posix.write(fd, view) :]
+        posix.fchmod(fd, mode)
+        if sync:
+            posix.fsync(fd)
+        if check and not check():
+            raise InterruptedError(4, "it was changed meanwhile", name)
+        posix.replace(new, name, src_dir_fd=folder, dst_dir_fd=folder)
+    except BaseException:
+        remove(folder, new)
+        raise
+    finally:
+        posix.close(fd)
+    if sync:
+        try:
+            posix.fsync(folder)
+        except OSError:
+            pass  # some network file systems cannot; the file itself is synced
+
+
+def remove(folder: int, name: bytes) -> None:
+    """Delete a file if it is there.
+
+    Raises:
+        OSError: it is there and cannot be deleted.
+    """
+    try:
+        posix.unlink(name, dir_fd=folder)
+    except FileNotFoundError:
+        pass
+
+
+def make_private_folder(path: bytes) -> int:
+    """Create a folder of this user's, each missing level with mode 0700, and return a descriptor of it.
+
+    Raises:
+        OSError: a level cannot be made, or the folder belongs to another user.
+    """
+    missing = []
+    while True:
+        try:
+            posix.stat(path)
+            break
+        except FileNotFoundError:
+            parent, _, leaf = path.rpartition(b"/")
+            missing.append(leaf)
+            path = parent or b"/"
+    fd = posix.open(path, posix.O_RDONLY | posix.O_DIRECTORY | posix.O_CLOEXEC)
+    try:
+        for leaf in reversed(missing):
+            try:
+                posix.mkdir(leaf, 0o700, dir_fd=fd)
+            except FileExistsError:
+                pass  # another process was faster
+            inner = posix.open(leaf, posix.O_RDONLY | posix.O_DIRECTORY | posix.O_NOFOLLOW | posix.O_CLOEXEC, dir_fd=fd)
+            posix.close(fd)
+            fd = inner
+        if posix.fstat(fd).st_uid != posix.geteuid():
+            raise PermissionError(1, "it belongs to another user", path)
+    except BaseException:
+        posix.close(fd)
+        raise
+    return fd
