@@ -2,7 +2,7 @@
 
 __all__ = ["__version__", "track"]
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"
 
 
 def track(event: str, /, **properties: bool | int | str) -> bool:

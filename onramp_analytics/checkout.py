@@ -1,4 +1,4 @@
-"""Where the checkout is."""
+"""Where the OnRamp checkout is, and how its small files are read: never through a link, never blocked by a FIFO."""
 
 import posix
 
@@ -8,18 +8,25 @@ if TYPE_CHECKING:
 
 VARIABLE = b"ONRAMP_ROOT"
 LOCK_FILE = b"onramp.lock"
+#: The names that OnRamp publishes: `service NAME`, `service NAME scaffold`, `override NAME` or `command NAME` per line.
+NAMES = b"make.d/analytics.names"
+NAMES_LIMIT = 1 << 16  # bytes; the 500 names of OnRamp take 12 KiB
+LIMIT = 1 << 16  # bytes of every other small file; a larger one is damaged
+
+_READ = posix.O_RDONLY | posix.O_CLOEXEC | posix.O_NONBLOCK
+REGULAR, KIND = 0o100000, 0o170000
 
 
 def find(named: "bytes | None", environ: "Mapping[bytes, bytes]") -> "bytes | None":
-    """Return the absolute path of the OnRamp checkout, or None where there is none.
+    """Return the absolute path of the OnRamp checkout, or None if there is none.
 
     Args:
-        named: what `--root` said, or None.
-        environ: the environment; `ONRAMP_ROOT` goes before the working directory.
+        named: the value of `--root`, or None.
+        environ: the environment; `ONRAMP_ROOT` takes precedence over the working directory.
 
     Returns:
-        A named folder as it is, whether it is there or not. Otherwise the first folder, from the working directory
-        up, that holds an `onramp.lock`, or both a `Makefile` and `services-available/`.
+        A named folder as it is, whether it exists or not. Otherwise the first folder, from the working directory up,
+        that holds an `onramp.lock`, or both a `Makefile` and `services-available/`.
     """
     named = named or environ.get(VARIABLE)
     if named and named.startswith(b"/"):
@@ -38,7 +45,7 @@ def find(named: "bytes | None", environ: "Mapping[bytes, bytes]") -> "bytes | No
 
 
 def is_checkout(folder: bytes) -> bool:
-    """Tell whether a folder is the root of an OnRamp checkout."""
+    """Return whether a folder is the root of an OnRamp checkout."""
     base = folder.rstrip(b"/") + b"/"
     return _exists(base + LOCK_FILE) or (_exists(base + b"Makefile") and _exists(base + b"services-available"))
 
@@ -49,3 +56,43 @@ def _exists(path: bytes) -> bool:
     except OSError:
         return False
     return True
+
+
+def read(path: bytes, *, owner: "int | None" = None, follow: bool = False, limit: int = LIMIT) -> bytes:
+    """Return the content of a small regular file.
+
+    Args:
+        path: the file.
+        owner: the user id that must own the file; None accepts any owner.
+        follow: whether a symbolic link is followed.
+        limit: the largest size in bytes.
+
+    Raises:
+        OSError: the file is missing, not a regular file, too large, another user's, or cannot be read.
+    """
+    fd = posix.open(path, _READ if follow else _READ | posix.O_NOFOLLOW)
+    try:
+        found = posix.fstat(fd)
+        if found.st_mode & KIND != REGULAR or found.st_size > limit:
+            raise OSError(22, "not a small regular file", path)
+        if owner is not None and found.st_uid != owner:
+            raise PermissionError(1, "it belongs to another user", path)
+        return posix.read(fd, limit)
+    finally:
+        posix.close(fd)
+
+
+def published(root: bytes) -> bytes:
+    """Return the names that OnRamp publishes, as one block that `Property.clean` searches.
+
+    Args:
+        root: the folder of the checkout.
+
+    Returns:
+        The lines of the file between line breaks; empty if there is no readable file, and then every name is replaced.
+    """
+    try:
+        names = read(root + b"/" + NAMES, limit=NAMES_LIMIT)
+    except OSError:
+        return b""
+    return b"\n" + names[: names.rfind(b"\n") + 1]  # a last line without an end may be cut into a user-defined name

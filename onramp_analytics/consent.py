@@ -1,57 +1,212 @@
-"""Whether we may: the four rules of the contract, in their order. Nothing else decides."""
+"""Whether events may be recorded: one decision from the environment, the two `.env` files, and `onramp.lock`.
+
+Consent belongs to one person in one folder. `enable` writes random bits into `onramp.lock`, and the path of the
+checkout into a file of that name in the person's own state folder. Consent counts only while the two agree, so a
+checkout that was copied, moved, cloned or restored is off.
+"""
+
+import posix
 
 from onramp_analytics import settings
-from onramp_analytics.events import is_uuid4
+from onramp_analytics.checkout import read
+from onramp_analytics.events import VERSION, is_uuid4
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import Literal
+
+    Send = Literal["daily", "at-once"]
 
 DO_NOT_TRACK = b"DO_NOT_TRACK"
 ENABLED_VARIABLE = b"ONRAMP_ANALYTICS_ENABLED"
+ENV_FILES = (b"/.env", b"/services-enabled/.env")
+#: A line of a `.env` file that names one of these makes the environment's value of it count only as a no.
+DESTINATION_VARIABLES = (b"ONRAMP_ANALYTICS_API_KEY", b"ONRAMP_ANALYTICS_HOST", b"ONRAMP_ANALYTICS_ALLOW_HTTP")
+YES = (b"1", b"true", b"yes", b"on")
+NOT_SET = (b"", b"0", b"false")  # what DO_NOT_TRACK may say without meaning it (consoledonottrack.com)
+DAILY: "Send" = "daily"
+AT_ONCE: "Send" = "at-once"
 
 
 class Consent:
-    """The answer, with what belongs to it.
+    """The decision, and what the person agreed to.
 
     Attributes:
         on: whether events may be recorded.
-        why: what decided, for a person.
-        id: the installation's identifier; empty where there is none, or a damaged one.
-        notice_shown: whether a person has seen the notice. Before that nothing is sent.
+        why: what decided, as a clause for the user.
+        id: the identifier of the installation; empty if there is none that counts.
+        version: the version of the catalog that the person agreed to; 0 while off.
+        agreed_to: "HOST KEY" of the project that the person agreed to; empty if there was none.
+        agreed_send: how often the person agreed that events are sent: DAILY or AT_ONCE.
+        told: the newest version of the catalog that the person was told of.
+        is_here: whether `onramp.lock` was written by `enable`, by this user, in this folder.
+        asks: whether the environment says yes, and only the notice is missing.
     """
 
-    __slots__ = ("id", "notice_shown", "on", "why")
+    __slots__ = ("agreed_send", "agreed_to", "asks", "id", "is_here", "on", "told", "version", "why")
 
-    def __init__(self, *, on: bool, why: str, found: "Mapping[bytes, bytes]") -> None:
+    def __init__(self, why: str, found: "Mapping[bytes, bytes]", *, on: bool, is_here: bool, asks: bool) -> None:
         self.on = on
         self.why = why
-        known = found.get(settings.ID, b"").decode("ascii", "replace")
+        self.is_here = is_here
+        self.asks = asks
+        known = found.get(settings.ID, b"").decode("ascii", "replace") if is_here else ""
         self.id = known if is_uuid4(known) else ""
-        self.notice_shown = found.get(settings.NOTICE_SHOWN) == b"1"
+        self.version = version(found.get(settings.AGREED)) if on else 0
+        self.told = max(version(found.get(settings.TOLD)), self.version)
+        self.agreed_to = found.get(settings.AGREED_TO, b"").decode("ascii", "replace")
+        self.agreed_send = AT_ONCE if found.get(settings.AGREED_SEND) == AT_ONCE.encode() else DAILY
 
 
-def decide(environ: "Mapping[bytes, bytes]", content: "bytes | None") -> Consent:
-    """Return the consent that follows from the environment and the content of `onramp.lock` (None: unreadable)."""
-    found = settings.parse(content)
-    if do_not_track(environ):
-        return Consent(on=False, why="DO_NOT_TRACK is set", found=found)
+def decide(
+    environ: "Mapping[bytes, bytes]", forbidden: str, found: "Mapping[bytes, bytes]", *, is_here: bool
+) -> Consent:
+    """Return the consent that follows from what was read.
+
+    Args:
+        environ: the environment.
+        forbidden: why the checkout or a `.env` file says no; empty if they do not.
+        found: the settings of this user's own `onramp.lock`.
+        is_here: whether the file in the person's state folder leads back to this checkout.
+    """
     said = environ.get(ENABLED_VARIABLE)
-    if said is not None:
-        on = said.lower() in (b"1", b"true", b"yes", b"on")
-        return Consent(on=on, why=f"ONRAMP_ANALYTICS_ENABLED says {'on' if on else 'off'}", found=found)
-    if found.get(settings.ENABLED) == b"1":
-        return Consent(on=True, why="onramp.lock says ANALYTICS_ENABLED=1", found=found)
-    if content is None:
-        return Consent(on=False, why="there is no readable onramp.lock", found=found)
-    return Consent(on=False, why="onramp.lock does not say ANALYTICS_ENABLED=1", found=found)
+    agreed = is_here and found.get(settings.ENABLED) == b"1" and found.get(settings.NOTICE_SHOWN) == b"1"
+    on = asks = False
+    if do_not_track(environ):
+        why = "DO_NOT_TRACK is set"
+    elif forbidden:
+        why = forbidden
+    elif said is not None and said.lower() not in YES:
+        why = "ONRAMP_ANALYTICS_ENABLED says off"
+    elif agreed and not is_uuid4(found.get(settings.ID, b"").decode("ascii", "replace")):
+        why = "onramp.lock holds no valid identifier; `enable` writes one"
+    elif agreed:
+        on, why = True, "onramp.lock says ANALYTICS_ENABLED=1"
+    elif found.get(settings.ENABLED) == b"0":
+        why = "onramp.lock says ANALYTICS_ENABLED=0"
+    elif said is not None:
+        asks, why = True, "the notice was not shown yet; the next make command on a terminal shows it"
+    elif found.get(settings.ENABLED) == b"1" and not is_here:
+        why = "onramp.lock was not written for this folder by you; `enable` starts anew here"
+    else:
+        why = "you have not opted in"
+    return Consent(why, found, on=on, is_here=is_here, asks=asks)
 
 
 def do_not_track(environ: "Mapping[bytes, bytes]") -> bool:
-    """Tell whether the environment forbids it whatever else is set (consoledonottrack.com)."""
-    return environ.get(DO_NOT_TRACK, b"").lower() not in (b"", b"0", b"false")
+    """Return whether the environment forbids it, whatever else is set (consoledonottrack.com)."""
+    return environ.get(DO_NOT_TRACK, b"").lower() not in NOT_SET
 
 
 def ask(environ: "Mapping[bytes, bytes]", root: bytes) -> Consent:
-    """Read `onramp.lock` in the root, and decide."""
-    return decide(environ, settings.read(root))
+    """Read what decides, and decide."""
+    found = settings.parse(settings.load(root))
+    forbidden = ""
+    if is_another_users(root):
+        forbidden = "root records nothing in the checkout of another user"
+    elif found or ENABLED_VARIABLE in environ:
+        forbidden = refusal(env_files(root))
+    return decide(environ, forbidden, found, is_here=leads_here(root, environ, found.get(settings.CHECKOUT, b"")))
+
+
+def is_another_users(root: bytes) -> bool:
+    """Return whether this process is root's and the checkout is not, so that root touches nothing in it."""
+    try:
+        return posix.geteuid() == 0 != posix.stat(root).st_uid
+    except OSError:
+        return False
+
+
+def env_files(root: bytes) -> "tuple[bytes, ...] | None":
+    """Return what the `.env` files of a checkout hold; None if one is there and cannot be read."""
+    found = []
+    for name in ENV_FILES:
+        try:
+            found.append(read(root + name, follow=True))
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError:
+            return None
+    return tuple(found)
+
+
+def refusal(contents: "tuple[bytes, ...] | None") -> str:
+    """Return why the `.env` files say no; empty if they do not.
+
+    OnRamp exports these files into its recipes, so a yes in them cannot be told from one in the environment, and counts
+    for nothing. Each line that names a variable is a no unless it plainly is not.
+    """
+    if contents is None:
+        return "a .env file of the checkout cannot be read"
+    for content in contents:
+        if DO_NOT_TRACK not in content and ENABLED_VARIABLE not in content:
+            continue
+        for line in content.split(b"\n"):
+            for name, harmless in ((DO_NOT_TRACK, NOT_SET), (ENABLED_VARIABLE, YES)):
+                if name in line and not line.lstrip().startswith(b"#") and _value(line, name) not in harmless:
+                    return f"a .env file of the checkout mentions {name.decode()}"
+    return ""
+
+
+def names_in(contents: "tuple[bytes, ...] | None", variables: "tuple[bytes, ...]") -> str:
+    """Return the first of the variables that a line of the `.env` files names; empty if there is none."""
+    for content in contents or ():
+        for line in content.split(b"\n"):
+            if not line.lstrip().startswith(b"#"):
+                for name in variables:
+                    if name in line:
+                        return name.decode()
+    return ""
+
+
+def _value(line: bytes, name: bytes) -> "bytes | None":
+    """Return the value of a line that is plainly `[export] NAME = value`; None for any other line."""
+    before, equals, value = line.partition(b"=")
+    words = before.split()
+    return value.strip().lower() if equals and words in ([name], [b"export", name]) else None
+
+
+def version(said: "bytes | None") -> int:
+    """Return the version of the catalog that a setting names: 1 to 3 digits, of a version that is known, else 1."""
+    if said and len(said) <= 3 and said.isdigit() and not said.startswith(b"0") and int(said) <= VERSION:
+        return int(said)
+    return 1
+
+
+def state_file(environ: "Mapping[bytes, bytes]", bits: bytes) -> "bytes | None":
+    """Return the path of the file in the person's state folder; None for bits that are not 32 hexadecimal digits.
+
+    The folder is the one of `platformdirs.user_state_dir`, which takes too long to load here; a test compares.
+    """
+    if len(bits) != 32 or bits.translate(None, b"0123456789abcdef"):
+        return None
+    folder = environ.get(b"XDG_STATE_HOME", b"")
+    if not folder.strip():
+        home = environ.get(b"HOME")
+        if home is None:
+            import pwd  # built in, and rarely needed
+
+            try:
+                home = pwd.getpwuid(posix.getuid()).pw_dir.encode("utf-8", "surrogateescape")
+            except KeyError:
+                return None
+        folder = home.rstrip(b"/") + b"/.local/state"
+    return folder + b"/onramp-analytics/" + bits if folder.startswith(b"/") else None
+
+
+def leads_here(root: bytes, environ: "Mapping[bytes, bytes]", bits: bytes) -> bool:
+    """Return whether the file of those bits is this user's, and its path is this very folder now.
+
+    Device and inode are compared at this moment and never stored: a stored one is reused by ext4, equal in snapshots of
+    btrfs, and different after a network file system was mounted again.
+    """
+    path = state_file(environ, bits)
+    if path is None:
+        return False
+    try:
+        there = posix.stat(read(path, owner=posix.geteuid()).removesuffix(b"\n"))
+        here = posix.stat(root)
+    except (OSError, ValueError):  # ValueError: a NUL byte in the path
+        return False
+    return (there.st_dev, there.st_ino) == (here.st_dev, here.st_ino)

@@ -1,6 +1,6 @@
 """The flusher's first life: run as a file by `spawn.py`, with nothing imported until the tracker is free of it.
 
-    python -IS detached.py ROOT HOME
+    python -IS detached.py ROOT
 
 It closes every descriptor, leaves the session, forks once more, says that a flusher is alive, lingers so that several
 commands share a batch, and becomes `flush.py`. Nothing heavy is imported before that: on one core the import would
@@ -31,41 +31,40 @@ if __name__ == "__main__":
 
 import time
 
-from onramp_analytics import consent, spool
+from onramp_analytics import consent
 from onramp_analytics.spool import Spool
 
 LONGEST_LIFE = 120  # seconds from start to end: the contract's
 LINGER = (2.0, 4.0)  # seconds: the commands of a script share a batch; why no longer: docs/scale.md
 
 
-def linger(root: bytes, home: bytes) -> bool:
+def linger(spool: Spool) -> bool:
     """Wait a moment for more events.
 
     Returns:
-        True when this process is to send what is there. False when another flusher is alive, or when consent went.
+        True when this process is to send what is there. False when another flusher is alive, or consent was withdrawn.
     """
-    target = Spool(home)
-    if not (consent.ask(posix.environ, root).on and spool.flusher_is_due(target, time.time())):
+    if not (consent.ask(posix.environ, spool.root).on and spool.flusher_is_due(time.time())):
         return False
-    spool.make_folder(target)
-    spool.set_not_before(target, time.time() + LONGEST_LIFE)
+    posix.close(spool.make_folder())
+    spool.hold_back(time.time() + LONGEST_LIFE)
     shortest, longest = LINGER
     for pause in (0, shortest + (longest - shortest) * posix.urandom(1)[0] / 255):
         time.sleep(pause)
-        if not consent.ask(posix.environ, root).on:
-            spool.take_back_not_before(target)  # `disable` may have taken everything away just before we made it anew
+        if not consent.ask(posix.environ, spool.root).on:
+            spool.release()  # `disable` may have deleted everything just before we created it again
             return False
     return True
 
 
 def main() -> None:
     """Linger, then become the flusher."""
-    root, home = (argument.encode("utf-8", "surrogateescape") for argument in sys.argv[1:3])
+    root = sys.argv[1]
     _give_way()
-    if linger(root, home):
+    if linger(Spool(root.encode("utf-8", "surrogateescape"))):
         # Not -I, which leaves out what a user installed for himself; the working directory is /, which is root's.
-        command = [sys.executable, "-E", "-m", "onramp_analytics.flush", root, home]
-        posix.execve(sys.executable, command, posix.environ)  # type: ignore[arg-type]
+        command = [sys.executable, "-E", "-m", "onramp_analytics.flush", root]
+        posix.execve(sys.executable, command, posix.environ)
 
 
 def _give_way() -> None:

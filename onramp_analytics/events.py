@@ -1,13 +1,12 @@
-"""What may be said, and how: the one definition behind validation, documentation and display.
+"""The catalog: every event and property that may be recorded. Validation, documentation and display follow from it.
 
-A hot room: it builds its JSON by hand, since every string that may be in an event is made of letters that JSON
-leaves as they are (`SAFE`).
+It builds its JSON by hand, since every string in an event is made of letters that JSON leaves as they are (`SAFE`).
 
-To add an event, add one entry to `EVENTS`. Everything else follows from it.
+To add an event, add one entry to `EVENTS`, with the next `VERSION` as its `since`: who agreed to an older version goes
+on as before, and the new event is not recorded until `enable` agrees to it.
 """
 
 import builtins
-import posix
 import time
 
 from onramp_analytics import __version__
@@ -19,17 +18,16 @@ if TYPE_CHECKING:
     Value = bool | int | str
     Clean = Callable[[object, bytes], Value]
 
-#: The names that OnRamp publishes, a file in the root: one `service NAME`, `override NAME` or `command NAME` a line.
-CATALOGUE = b"make.d/analytics.names"
-CATALOGUE_LIMIT = 1 << 16  # bytes; OnRamp's own 500 names take 12 KiB
+#: The version of the catalog. It rises with each event or property that is added.
+VERSION = 1
 
 SAFE = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-"
 LONGEST_NAME = 100  # characters; the longest name in OnRamp has 32
 LONGEST_DURATION = 86_400_000  # milliseconds, one day: the contract's range
 
-SIGNALS = (
-    " ABRT ALRM BUS CHLD CONT FPE HUP ILL INT KILL PIPE PROF QUIT SEGV STOP SYS TERM TRAP TSTP TTIN TTOU URG USR1 USR2"
-    " VTALRM XCPU XFSZ "
+SIGNALS = frozenset(
+    b"ABRT ALRM BUS CHLD CONT FPE HUP ILL INT KILL PIPE PROF QUIT SEGV STOP SYS TERM TRAP TSTP TTIN TTOU URG USR1 USR2 "
+    b"VTALRM XCPU XFSZ".decode().split()
 )
 #: Exceptions of the standard library that are no builtins and that a tool around make meets.
 OTHER_EXCEPTIONS = ("CalledProcessError", "JSONDecodeError", "TimeoutExpired")
@@ -39,28 +37,63 @@ FIXED: "dict[str, Value]" = {
     "$process_person_profile": False,
     "$geoip_disable": True,
     "$ip": "0.0.0.0",  # noqa: S104  (no address is bound: it is what PostHog stores in place of the sender's)
+    "$ignore_sent_at": True,  # else the difference of the two clocks is added to the day, which tells hosts apart
     "$lib": "onramp-analytics",
     "$lib_version": __version__,
 }
 
 
 class Property:
-    """One property of an event: its name, what a person is told about it, and `clean`, its rule.
+    """One property of an event.
 
-    `clean(value, published)` returns the value that is stored. It replaces what is outside the closed set and raises
-    `ValueError` for a value of the wrong kind. It is idempotent, so the gate uses it to check what it reads.
+    Attributes:
+        name: its name.
+        rule: what it may hold, for the user.
+        clean: `clean(value, published)` returns the value that is stored. It replaces what is outside the closed set,
+            and raises `ValueError` for a value of the wrong kind. It is idempotent, so the gate checks with it, too.
+        since: the version of the catalog that added it.
     """
 
-    __slots__ = ("clean", "name", "rule")
+    __slots__ = ("clean", "name", "rule", "since")
 
-    def __init__(self, name: str, rule: str, clean: "Clean") -> None:
+    def __init__(self, name: str, rule: str, clean: "Clean", since: int = 1) -> None:
         self.name = name
         self.rule = rule
         self.clean = clean
+        self.since = since
+
+
+class Event:
+    """One event of the catalog.
+
+    Attributes:
+        why: the question that it answers, for the user.
+        properties: its properties in the order in which they are sent.
+        since: the version of the catalog that added it.
+    """
+
+    __slots__ = ("properties", "since", "why")
+
+    def __init__(self, why: str, *properties: Property, since: int = 1) -> None:
+        self.why = why
+        self.properties = properties
+        self.since = since
+
+    def agreed(self, version: int) -> "tuple[Property, ...]":
+        """Return the properties that a person who agreed to a version of the catalog agreed to."""
+        return tuple(p for p in self.properties if p.since <= version)
 
 
 def _is_safe(name: str) -> bool:
     return 0 < len(name) <= LONGEST_NAME and name.isascii() and not name.encode().translate(None, SAFE)
+
+
+_SCAFFOLD = b" scaffold\n"
+
+
+def has_scaffold(service: str, published: bytes) -> bool:
+    """Return whether OnRamp publishes files for a service, besides its compose file."""
+    return _is_safe(service) and b"\nservice " + service.encode() + _SCAFFOLD in published
 
 
 def _published_or(replacement: str, kind: str) -> "Clean":
@@ -69,8 +102,10 @@ def _published_or(replacement: str, kind: str) -> "Clean":
     def clean(value: object, published: bytes) -> str:
         if not isinstance(value, str):
             raise ValueError("must be a text")
-        # Safe first: a name with a line break in it would find two lines of the catalogue at once.
-        known = _is_safe(value) and before + value.encode() + b"\n" in published
+        # Safe first: a name with a line break in it would match two published lines at once.
+        known = _is_safe(value) and (
+            before + value.encode() + b"\n" in published or before + value.encode() + _SCAFFOLD in published
+        )
         return value if known else replacement
 
     return clean
@@ -93,7 +128,13 @@ def _milliseconds(value: object, _published: bytes) -> int:
         value = 0 if digits is not value else int(digits.lstrip("0")[:20] or "0")
     if isinstance(value, bool) or not isinstance(value, int):
         raise ValueError("must be a whole number of milliseconds")
-    return min(max(value, 0), LONGEST_DURATION)
+    return coarse(min(max(value, 0), LONGEST_DURATION))
+
+
+def coarse(milliseconds: int) -> int:
+    """Round a duration to two significant digits, and below 100 to the ten that `/proc/uptime` has: 3258 is 3300."""
+    step: int = 10 ** max(len(str(milliseconds)) - 2, 1)
+    return (milliseconds + step // 2) // step * step
 
 
 def _error_type(value: object, _published: bytes) -> str:
@@ -102,7 +143,7 @@ def _error_type(value: object, _published: bytes) -> str:
     kind, _, rest = value.partition("_")
     if kind == "exit" and rest.isascii() and rest.isdigit() and len(rest) <= 3 and str(int(rest)) == rest:
         return value if int(rest) <= 255 else "other"  # an exit status is one byte
-    if kind == "signal" and rest.isalnum() and f" {rest.removeprefix('SIG')} " in SIGNALS:
+    if kind == "signal" and rest.removeprefix("SIG") in SIGNALS:
         return value
     known = getattr(builtins, value, None) if _is_safe(value) else None
     if value in OTHER_EXCEPTIONS or (isinstance(known, type) and issubclass(known, BaseException)):
@@ -119,89 +160,74 @@ _OVERRIDE = Property(
 _COMMAND = Property("command", "a make target that OnRamp publishes, else `other`", _published_or("other", "command"))
 _HAS_SCAFFOLD = Property("has_scaffold", "true or false: whether OnRamp prepares files for the service", _boolean)
 _SUCCESS = Property("success", "true or false", _boolean)
-_DURATION = Property("duration_ms", "whole milliseconds, 0 to 86400000", _milliseconds)
+_DURATION = Property("duration_ms", "milliseconds, rounded to two significant digits, 0 to 86400000", _milliseconds)
 _ERROR_TYPE = Property(
     "error_type",
     "`exit_<0-255>`, `signal_<NAME>` or the class name of a standard Python exception, else `other`",
     _error_type,
 )
 
-#: event -> (why it is collected, its properties in the order in which they are sent)
-EVENTS: "dict[str, tuple[str, tuple[Property, ...]]]" = {
-    "service_enabled": ("Which services are popular", (_SERVICE, _HAS_SCAFFOLD)),
-    "service_disabled": ("Which services are given up", (_SERVICE,)),
-    "override_enabled": ("Which overrides are used", (_OVERRIDE,)),
-    "override_disabled": ("Which overrides are given up", (_OVERRIDE,)),
-    "command_executed": ("Which commands are used, and how long they take", (_COMMAND, _SUCCESS, _DURATION)),
-    "error_occurred": ("Which commands fail, and how", (_COMMAND, _ERROR_TYPE)),
+#: event -> why it is recorded, its properties, and the version of the catalog that added it
+EVENTS: "dict[str, Event]" = {
+    "service_enabled": Event("Which services are used", _SERVICE, _HAS_SCAFFOLD),
+    "service_disabled": Event("Which services are given up", _SERVICE),
+    "override_enabled": Event("Which overrides are used", _OVERRIDE),
+    "override_disabled": Event("Which overrides are given up", _OVERRIDE),
+    "command_executed": Event("Which commands are used, and how long they take", _COMMAND, _SUCCESS, _DURATION),
+    "error_occurred": Event("Which commands fail, and how", _COMMAND, _ERROR_TYPE),
 }
 
 
-def published(root: bytes) -> bytes:
-    """Return the names that OnRamp publishes, as one block that `Property.clean` searches.
+def clean(event: str, given: "Mapping[str, object]", published: bytes, version: int) -> "dict[str, Value] | None":
+    """Return the properties of `event` as they may be stored, in the order of the catalog.
 
     Args:
-        root: the checkout's folder.
+        event: the name of the event.
+        given: property name -> value; the values of a command line are texts ("true", "1200").
+        published: what `checkout.published()` returned.
+        version: the version of the catalog that the person agreed to. A newer property is left out.
 
     Returns:
-        The lines of the catalogue file between line breaks; empty where there is no readable file, and then every
-        name is replaced.
-    """
-    try:
-        fd = posix.open(root + b"/" + CATALOGUE, posix.O_RDONLY | posix.O_CLOEXEC | posix.O_NOFOLLOW | posix.O_NONBLOCK)
-    except OSError:
-        return b""
-    try:
-        names = posix.read(fd, CATALOGUE_LIMIT)
-        return b"\n" + names[: names.rfind(b"\n") + 1]  # what has no end was perhaps cut, into a name of somebody's own
-    except OSError:
-        return b""
-    finally:
-        posix.close(fd)
-
-
-def clean(event: str, given: "Mapping[str, object]", published: bytes) -> "dict[str, Value]":
-    """Return the properties of `event` as they may be stored, in the catalogue's order.
-
-    Args:
-        event: the event's name.
-        given: property name -> value; the values of a command line are texts ("true", "1200").
-        published: what `published()` returned.
+        The properties; None for an event that is newer than that version.
 
     Raises:
         ValueError: one sentence that names what is wrong and what is known.
     """
     if event not in EVENTS:
         raise ValueError(f"unknown event {event!r}: known are {', '.join(EVENTS)}")
-    properties = EVENTS[event][1]
-    names = [p.name for p in properties]
+    found = EVENTS[event]
+    names = [p.name for p in found.properties]
     for name in given:
         if name not in names:
             raise ValueError(f"{event} has no property {name!r}: its properties are {', '.join(names)}")
     values = {}
-    for p in properties:
+    for p in found.properties:
         if p.name not in given:
+            if p.since > version:
+                continue
             raise ValueError(f"{event} needs the property {p.name!r}: its properties are {', '.join(names)}")
         try:
-            values[p.name] = p.clean(given[p.name], published)
+            value = p.clean(given[p.name], published)
         except ValueError as error:
             raise ValueError(f"{event}: {p.name} {error}, not {given[p.name]!r}") from None
-    return values
+        if p.since <= version:
+            values[p.name] = value
+    return values if found.since <= version else None
 
 
-def build(event: str, values: "Mapping[str, Value]", distinct_id: str, now_ns: int, random: bytes) -> bytes:
+def build(event: str, values: "Mapping[str, Value]", distinct_id: str, now: float, random: bytes) -> bytes:
     """Return the event as one JSON line, exactly as PostHog will receive it.
 
     Args:
         event: a name of `EVENTS`.
         values: what `clean` returned for it.
-        distinct_id: the installation's identifier.
-        now_ns: the time of the event, in nanoseconds since 1970.
-        random: 16 random bytes, for the event's own uuid.
+        distinct_id: the identifier of the installation.
+        now: the time of the event, in seconds since 1970. Only its day is recorded.
+        random: 16 random bytes, for the uuid of the event.
     """
     return (
         f'{{"event":"{event}","uuid":"{uuid4(random)}","distinct_id":"{distinct_id}",'
-        f'"timestamp":"{timestamp(now_ns)}","properties":{{{members(values)},{_FIXED_JSON}}}}}\n'
+        f'"timestamp":"{timestamp(now)}","properties":{{{members(values)},{_FIXED_JSON}}}}}\n'
     ).encode("ascii")
 
 
@@ -221,10 +247,9 @@ def uuid4(random: bytes) -> str:
     return f"{h[:8]}-{h[8:12]}-4{h[13:16]}-{'89ab'[random[8] & 3]}{h[17:20]}-{h[20:]}"
 
 
-def timestamp(now_ns: int) -> str:
-    """Return a time in nanoseconds since 1970 as `2026-01-03T12:00:00.123456Z`."""
-    seconds, rest = divmod(now_ns, 1_000_000_000)
-    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(seconds))}.{rest // 1000:06}Z"
+def timestamp(now: float) -> str:
+    """Return noon of the UTC day of a time in seconds since 1970, as `2026-01-03T12:00:00.000000Z`."""
+    return time.strftime("%Y-%m-%dT12:00:00.000000Z", time.gmtime(now))
 
 
 def is_uuid4(text: str) -> bool:

@@ -10,7 +10,7 @@ NEW = b".new"  # one fixed name per file, so that a crash leaves one at most, an
 _CREATE = posix.O_WRONLY | posix.O_CREAT | posix.O_EXCL | posix.O_CLOEXEC | posix.O_NOFOLLOW
 
 
-def replace(  # noqa: PLR0913  (two of them are rare)
+def replace(
     folder: int,
     name: bytes,
     content: bytes,

@@ -1,6 +1,6 @@
 """Send what is pending: claim, batch, send, decide, acknowledge, back off. One run at a time for each spool.
 
-    python -m onramp_analytics.flush ROOT HOME      the detached flusher, started by detached.py
+    python -m onramp_analytics.flush ROOT           the detached flusher, started by detached.py
 
 The rules are `ACTIONS` (outcome -> action) and `next_try` (when to come back); the rest does what they say.
 """
@@ -16,11 +16,10 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from functools import partial
 
-from onramp_analytics import consent, events, userspool
-from onramp_analytics import spool as spools
+from onramp_analytics import checkout, consent
 from onramp_analytics.detached import LINGER, LONGEST_LIFE
 from onramp_analytics.errors import CouldNot, Misconfigured
-from onramp_analytics.outbox import history, overview, segments
+from onramp_analytics.outbox import history, locks, overview, segments
 from onramp_analytics.outbox.history import State
 from onramp_analytics.outbox.segments import Pending, Segment
 from onramp_analytics.posthog import capture, destination
@@ -36,7 +35,7 @@ from onramp_analytics.posthog.outcome import (
     UNREACHED,
     Outcome,
 )
-from onramp_analytics.spool import Spool
+from onramp_analytics.spool import LONGEST_WAIT, Spool
 
 MOST_EVENTS, MOST_BYTES = 100, 1 << 20  # a batch: the contract's
 TRIES = 3  # failed requests in a run: the contract's, and what PostHog asks of its SDKs
@@ -75,7 +74,7 @@ def next_try(outcome: Outcome, failures: int, now: float, jitter: float) -> floa
     """
     first, longest = BACK_OFF[outcome.kind]
     pause = max(min(longest, first * 2.0 ** min(failures - 1, 30)) * jitter, 1.0)
-    return now + min(max(pause, outcome.retry_after), spools.LONGEST_WAIT)
+    return now + min(max(pause, outcome.retry_after), LONGEST_WAIT)
 
 
 def pause_before_retry(outcome: Outcome, tries: int, jitter: float) -> float:
@@ -116,7 +115,7 @@ class Run:
         self._root = root
         self._until = time.monotonic() + seconds
         self._progress = progress
-        self._published = events.published(root)
+        self._published = checkout.published(root)
         self._unreadable: set[bytes] = set()
         self._tries = 0
 
@@ -133,11 +132,11 @@ class Run:
                 while segment := self._next_waiting():
                     self._drain(segment)
                 # Race 5 of spool.py: first say that a flusher is due, then look once more.
-                spools.set_not_before(self._spool, 0)
+                self._spool.hold_back(0)
                 claimed = segments.claim(self._spool)
                 if not claimed:
                     return
-                spools.set_not_before(self._spool, time.time() + LONGEST_LIFE)
+                self._spool.hold_back(time.time() + LONGEST_LIFE)
                 self._drain(claimed)
 
     def _next_waiting(self) -> Segment | None:
@@ -145,7 +144,7 @@ class Run:
 
     def _drain(self, segment: Segment) -> None:
         try:
-            file = segments.open_segment(segment.path, segment.offset)
+            file = segments.open_file(self._spool, segment.name, segment.offset)
         except OSError:
             self._unreadable.add(segment.stem)
             return
@@ -153,7 +152,7 @@ class Run:
         with file:
             for batch in batches(overview.sendable(segments.read(file, self._published), self.counts)):
                 self._settle(batch)
-        segments.discard(self._segment)
+        segments.discard(self._spool, self._segment)
 
     def _settle(self, batch: list[Pending]) -> None:
         """Send a batch until each of its events is accepted or refused for good."""
@@ -170,12 +169,12 @@ class Run:
         else:
             self._remember(batch, partial(history.log_refused, reason=outcome.reason))
             self.counts["refused"] += 1
-        self._segment = segments.acknowledge(self._segment, batch[-1].end)
+        self._segment = segments.acknowledge(self._spool, self._segment, batch[-1].end)
         self._progress(len(batch))
 
     def _remember(self, batch: list[Pending], log: Callable[[Spool, list[Pending]], None]) -> None:
         """Log what was settled, unless its identifier was reset meanwhile (race 6 of spool.py)."""
-        with suppress(OSError), segments.locked(self._spool, LOG_WAIT) as held:
+        with suppress(OSError), locks.locked(self._spool, LOG_WAIT) as held:
             if held and consent.ask(os.environb, self._root).id == batch[0].event["distinct_id"]:
                 log(self._spool, batch)
 
@@ -199,8 +198,6 @@ class Run:
         now = consent.ask(os.environb, self._root)
         if not now.on:
             raise _Stop(OFF, f"analytics are off: {now.why}")
-        if not now.notice_shown:
-            raise _Stop(OFF, "the notice was not shown yet: run `onramp-analytics enable` on a terminal")
 
 
 def run(spool: Spool, root: bytes, seconds: float, progress: Callable[[int], None] = lambda _done: None) -> State:
@@ -223,7 +220,7 @@ def run(spool: Spool, root: bytes, seconds: float, progress: Callable[[int], Non
     work = Run(spool, root, seconds, progress)
     outcome = Outcome(ACCEPTED)
     try:
-        work.send_all(destination.from_environ(os.environ))
+        work.send_all(destination.of(root, os.environ))
     except _Stop as stop:
         outcome = stop.outcome
     except Misconfigured as error:
@@ -246,32 +243,28 @@ def run(spool: Spool, root: bytes, seconds: float, progress: Callable[[int], Non
 def _wind_up(spool: Spool, state: State, outcome: Outcome) -> None:
     try:
         if outcome.kind == OFF:
-            spools.take_back_not_before(spool)
+            spool.release()
             return
         history.save_state(spool, state)
         segments.remove_abandoned(spool, time.time())
         if outcome.kind in BACK_OFF:
             when = next_try(outcome, state.failures, time.time(), random.random())  # noqa: S311
-            spools.set_not_before(spool, when)
+            spool.hold_back(when)
         elif outcome.kind == OUT_OF_TIME:
-            spools.set_not_before(spool, 0)
+            spool.hold_back(0)
     except OSError:
         pass  # `disable` has taken the folder away, or the disk is full; both are known by looking
 
 
 def main() -> None:
     """Be the detached flusher: send what is there, or leave it for the next one. Never prints."""
-    root, home = os.fsencode(sys.argv[1]), os.fsencode(sys.argv[2])
-    until = time.monotonic() + RUN  # for both together: a flusher is never a daemon
-    _run_detached(Spool(home), root, until)
-    for other in userspool.spools_of(root):  # events of a time when this user could not write here
-        if other.home != home and spools.flusher_is_due(other, time.time()):
-            _run_detached(other, root, until)
+    root = os.fsencode(sys.argv[1])
+    _run_detached(Spool(root), root, time.monotonic() + RUN)
 
 
 def _run_detached(spool: Spool, root: bytes, until: float) -> None:
     try:
-        with segments.flusher_lock(spool, LOCK_WAIT) as held:
+        with locks.flusher_lock(spool, LOCK_WAIT) as held:
             if held:
                 run(spool, root, until - time.monotonic())
     except OSError:

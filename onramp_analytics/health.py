@@ -1,4 +1,4 @@
-"""What is well and what is wrong, for a person: found by looking, since the hot path keeps silent. Changes nothing."""
+"""What works and what is wrong, for the user: found by looking, since the hot path is silent."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from dataclasses import dataclass
 from importlib import metadata
 from importlib.util import cache_from_source
 
-from onramp_analytics import __version__, events, optin, settings
-from onramp_analytics import spool as spools
+from onramp_analytics import __version__, checkout, events, files, make_events, settings
 from onramp_analytics.checkout import LOCK_FILE
 from onramp_analytics.consent import Consent
 from onramp_analytics.errors import Misconfigured
 from onramp_analytics.integration import launcher
-from onramp_analytics.outbox import history, segments
+from onramp_analytics.outbox import history, locks, segments
+from onramp_analytics.outbox.overview import Outbox
 from onramp_analytics.posthog import destination
 from onramp_analytics.posthog.outcome import ACCEPTED
-from onramp_analytics.spool import Spool
+from onramp_analytics.spool import CAP, MOST_SPILLED, Spool, is_ours
 
-ROOM = 1 << 16  # bytes that must be free on the disk
-AHEAD = 120  # seconds: a file that is newer than now by more was written before the clock was put back
-STUCK = 0.3  # seconds for the spool's lock; nobody who moves holds it for more than milliseconds
+SPACE = 1 << 16  # bytes that must be free on the disk
+AHEAD = 120  # seconds: a file that is newer than now by more was written before the clock was set back
+STUCK = 0.3  # seconds for the spool's lock; no process that runs holds it for more than milliseconds
 OK, NOTE, WRONG = "ok", "note", "wrong"
 _CERTIFICATES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")  # those that requests reads
 _PROXIES = ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy")
-#: The modules of the hot path that each start would compile anew if their byte-code could not be kept.
+#: The modules of the hot path, each of which every start would compile again if its byte-code could not be kept.
 HOT = ("checkout", "consent", "events", "make_events", "settings", "spawn", "spool", "tracker")
 
 
@@ -48,30 +48,32 @@ class Check:
     said: str
 
 
-def checks(root: bytes, now: Consent, here: list[Spool], environ: Mapping[str, str]) -> list[Check]:
-    """Look at everything that can be looked at without asking anybody else.
+def checks(root: bytes, now: Consent, environ: Mapping[str, str]) -> list[Check]:
+    """Look at everything that can be looked at without contacting a server.
 
     Args:
         root: the checkout.
         now: the consent.
-        here: the checkout's spool first, then, where there is one, the user's own.
-        environ: where the destination is configured.
+        environ: the environment.
     """
+    outbox = Outbox(root)
     return [
         Check("checkout", OK, os.fsdecode(root)),
         _lock_file(root),
         Check("consent", OK, f"analytics are {'on' if now.on else 'off'}: {now.why}"),
-        _notice(now),
-        _catalogue(root, now),
-        *_files(root, here),
-        *(check for spool in here for check in _spool(spool)),
-        _disk(here),
-        _setting("key", now, environ, lambda environ: destination.masked(destination.key(environ))),
-        _setting("host", now, environ, destination.host),
+        *_agreement(root, now, environ),
+        _names(root, now),
+        *_enabled(root, now),
+        *_files(outbox.spool),
+        *_spool(outbox.spool),
+        *(_write(outbox.spool) if now.on else ()),
+        _disk(root),
+        _setting("key", now, lambda: destination.masked(destination.of(root, environ).key)),
+        _setting("host", now, lambda: destination.of(root, environ).host),
         _proxy(environ),
         _certificates(environ),
-        _sending(here),
-        _clock(here, time.time()),
+        _sending(outbox, now),
+        _clock(outbox.spool, time.time()),
         _versions(),
         _program(root, now),
         _byte_code(),
@@ -85,62 +87,73 @@ def problems(found: list[Check]) -> list[str]:
 
 def _lock_file(root: bytes) -> Check:
     path = os.path.join(root, LOCK_FILE)
-    content = settings.read(root)
+    content = settings.load(root)
     if content is not None:
         if b"\0" in content:
-            return Check("onramp.lock", WRONG, f"{os.fsdecode(path)} is damaged: `enable` or `disable` mends it")
+            return Check("onramp.lock", WRONG, f"{os.fsdecode(path)} is damaged: `enable` or `disable` repairs it")
         return Check("onramp.lock", OK, "is whole")
-    if not os.path.lexists(path):
-        return Check("onramp.lock", OK, "there is none, which means off")
-    return Check("onramp.lock", WRONG, f"{os.fsdecode(path)} is not a file that can be read: move it away, or chown it")
+    try:
+        found = os.lstat(path)
+    except OSError:
+        return Check("onramp.lock", OK, "does not exist, which means off")
+    if stat.S_ISREG(found.st_mode) and not is_ours(found):
+        return Check("onramp.lock", NOTE, "belongs to another user, so it counts for that user alone")
+    return Check("onramp.lock", WRONG, f"{os.fsdecode(path)} is not a readable file: move it away")
 
 
-def _notice(now: Consent) -> Check:
-    if now.notice_shown:
-        return Check("notice", OK, "was shown")
+def _agreement(root: bytes, now: Consent, environ: Mapping[str, str]) -> Iterator[Check]:
     if not now.on:
-        return Check("notice", OK, "not shown yet; `enable` shows it")
-    return Check("notice", WRONG, "nothing is sent before you have seen the notice: run `onramp-analytics enable`")
+        return
+    newer = now.version < events.VERSION
+    said = "there is something new to agree to, and it is not recorded: see `events --new`, agree with `enable`"
+    yield Check("agreement", NOTE if newer else OK, said if newer else "covers everything that is recorded")
+    try:
+        objection = destination.objection(now, destination.of(root, environ), destination.send(root, environ))
+    except Misconfigured:
+        return
+    if objection:
+        yield Check("agreement", WRONG, f"nothing is sent: {objection}; to agree, run `onramp-analytics enable`")
 
 
-def _catalogue(root: bytes, now: Consent) -> Check:
-    names = [line for line in events.published(root).splitlines() if line and not line.startswith(b"#")]
+def _names(root: bytes, now: Consent) -> Check:
+    names = [line for line in checkout.published(root).splitlines() if line and not line.startswith(b"#")]
     if names:
-        return Check("catalogue", OK, f"{len(names):,} published names")
-    if not now.on:
-        return Check("catalogue", OK, "there is none; `onramp-analytics install` makes it")
-    said = f"no readable {os.fsdecode(events.CATALOGUE)}, so every name is sent as `custom` or `other`"
-    return Check("catalogue", NOTE, f"{said}: `onramp-analytics install` makes it")
+        return Check("published names", OK, f"{len(names):,}")
+    said = f"no readable {os.fsdecode(checkout.NAMES)}, so every name is recorded as `custom` or `other`"
+    return Check("published names", NOTE if now.on else OK, f"{said}: the maintainers' `install` writes it")
 
 
-def _files(root: bytes, here: list[Spool]) -> Iterator[Check]:
-    own = next((spool for spool in here if spool.home != root), None)
-    found = [fault for spool in here for fault in _faults(spool)]
-    for said, is_in_the_way in found:
-        if own and not is_in_the_way:
-            yield Check("files", NOTE, f"{said}; until then events go to {os.fsdecode(own.home)}")
-        else:
-            yield Check("files", WRONG, said)
+def _enabled(root: bytes, now: Consent) -> Iterator[Check]:
+    for kind, folder in make_events.FOLDERS.items():
+        if now.on and make_events.links(root, kind) is None:
+            said = f"{os.fsdecode(folder[1:])}/ is not compared: it is missing, unreadable, without .keep, or too large"
+            yield Check("enabled", NOTE, said)
+
+
+def _files(spool: Spool) -> Iterator[Check]:
+    found = list(_faults(spool))
+    yield from (Check("files", WRONG, said) for said in found)
     if not found:
-        yield Check("files", OK, "all are yours, and what they should be")
+        yield Check("files", OK, "all are yours, and of the right kind")
 
 
-def _faults(spool: Spool) -> Iterator[tuple[str, bool]]:
-    """Yield what is wrong with a file of ours, and whether it is so for every user, or only for this one."""
-    if not os.access(spool.home, os.W_OK):
-        yield f"{os.fsdecode(spool.home)} cannot be written by you: use a checkout of your own, or chown it", False
-    inside = [spool.not_before, segments.flusher_lock_path(spool), *history.paths(spool)]
-    inside += [segment.path for segment in segments.waiting(spool)]
+def _faults(spool: Spool) -> Iterator[str]:
+    if not os.access(spool.root, os.W_OK):
+        yield f"you cannot write in {os.fsdecode(spool.root)}, so nothing is recorded: use a checkout of your own"
+    inside = [spool.stamp, locks.flusher_path(spool), *history.paths(spool)]
+    inside += [os.path.join(spool.folder, segment.name) for segment in segments.waiting(spool)]
     for path in (spool.lock, spool.file, spool.folder, *inside):
         try:
             found = os.lstat(path)
         except OSError:
-            continue  # it is not there, or below something that was told already
+            continue  # it is not there, or below something that was reported already
         is_kind = stat.S_ISDIR if path == spool.folder else stat.S_ISREG
         if not is_kind(found.st_mode) or (stat.S_ISREG(found.st_mode) and found.st_nlink != 1):
-            yield f"{os.fsdecode(path)} is not what we made: move it away", True
+            yield f"{os.fsdecode(path)} is not of the right kind: move it away"
+        elif not is_ours(found):
+            yield f"{os.fsdecode(path)} belongs to another user: move it away"
         elif not os.access(path, os.R_OK | os.W_OK):
-            yield f"{os.fsdecode(path)} cannot be written: give it to yourself with chown", False
+            yield f"{os.fsdecode(path)} cannot be written: change its mode with chmod"
 
 
 def _spool(spool: Spool) -> Iterator[Check]:
@@ -148,45 +161,64 @@ def _spool(spool: Spool) -> Iterator[Check]:
         size = os.lstat(spool.file).st_size
     except OSError:
         size = 0
-    if size > spools.CAP - 1024:
-        said = "the spool is full, and new events are dropped: send it with `onramp-analytics flush`"
+    if size > CAP - 1024:
+        yield Check("spool", WRONG, "the spool is full, and new events are dropped: run `onramp-analytics flush`")
+    if len(segments.waiting(spool)) >= MOST_SPILLED:
+        said = f"{MOST_SPILLED:,} events are in files of their own, and no more can be: run `onramp-analytics flush`"
         yield Check("spool", WRONG, said)
-    if len(segments.waiting(spool)) >= spools.MOST_SPILLED:
-        said = f"{spools.MOST_SPILLED:,} events are spilled, and no more can be: run `onramp-analytics flush`"
-        yield Check("spool", WRONG, said)
-    if _is_stuck(spool):
-        said = f"{os.fsdecode(spool.lock)} is held by a process that does not move: end it (`fuser` names it)"
-        yield Check("spool", WRONG, said)
+    yield from _lock(spool)
 
 
-def _is_stuck(spool: Spool) -> bool:
+def _lock(spool: Spool) -> Iterator[Check]:
+    """Really take the spool's lock, where there is one."""
+    path = os.fsdecode(spool.lock)
     try:
         if not stat.S_ISREG(os.lstat(spool.lock).st_mode):
-            return False
-        with segments.locked(spool, STUCK) as held:
-            return not held
+            return
+        with locks.locked(spool, STUCK) as held:
+            if not held:
+                said = f"{path} is held by a process that does not move: end it (`fuser` names it)"
+                yield Check("lock", WRONG, said)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        yield Check("lock", WRONG, f"{path} cannot be locked ({error.strerror}), so nothing is recorded: {_REMEDY}")
+
+
+_REMEDY = "use a checkout on a local disk"
+
+
+def _write(spool: Spool) -> Iterator[Check]:
+    """Really write a file of ours, as a tracker does."""
+    try:
+        folder = spool.make_folder()
+    except OSError as error:
+        yield Check("write", WRONG, f"{os.fsdecode(spool.folder)} cannot be used ({error.strerror}): move it away")
+        return
+    try:
+        files.replace(folder, b"doctor", b"written by doctor\n")
+        files.remove(folder, b"doctor")
+    except OSError as error:
+        said = f"no file can be written in {os.fsdecode(spool.folder)} ({error.strerror}), so nothing is recorded"
+        yield Check("write", WRONG, f"{said}: free space and inodes, or {_REMEDY}")
+    finally:
+        os.close(folder)
+
+
+def _disk(root: bytes) -> Check:
+    try:
+        found = os.statvfs(root)
     except OSError:
-        return False
-
-
-def _disk(here: list[Spool]) -> Check:
-    free = min(map(_free, (spool.home for spool in here)))
-    if free < ROOM:
-        return Check("disk", WRONG, "the disk is full, and new events are dropped: make room")
+        return Check("disk", OK, "cannot be measured")
+    free = found.f_bavail * found.f_frsize
+    if free < SPACE:
+        return Check("disk", WRONG, "the disk is full, and new events are dropped: free some space")
     return Check("disk", OK, f"{free >> 20:,} MiB are free")
 
 
-def _free(folder: bytes) -> int:
+def _setting(what: str, now: Consent, read: Callable[[], str]) -> Check:
     try:
-        found = os.statvfs(folder)
-    except OSError:
-        return ROOM
-    return found.f_bavail * found.f_frsize
-
-
-def _setting(what: str, now: Consent, environ: Mapping[str, str], read: Callable[[Mapping[str, str]], str]) -> Check:
-    try:
-        return Check(what, OK, read(environ))
+        return Check(what, OK, read())
     except Misconfigured as error:
         return Check(what, WRONG if now.on else NOTE, str(error))
 
@@ -197,37 +229,36 @@ def _proxy(environ: Mapping[str, str]) -> Check:
 
 
 def _without_password(url: str) -> str:
-    """Return a proxy's address without the user's name and password, which are nobody's business."""
+    """Return the address of a proxy without the user's name and password."""
     try:
         parts = urllib.parse.urlsplit(url)
         address = f"{parts.scheme}://{parts.hostname}" + (f":{parts.port}" if parts.port else "")
     except ValueError:
-        return "not an address"
+        return "not a valid address"
     return f"{address} with a password" if "@" in parts.netloc else address
 
 
 def _certificates(environ: Mapping[str, str]) -> Check:
     for name in _CERTIFICATES:
         if environ.get(name) and not os.path.exists(environ[name]):
-            return Check("certificates", WRONG, f"{name} names a file that is not there: unset it, or set it right")
+            return Check("certificates", WRONG, f"{name} names a file that does not exist: unset it, or correct it")
     named = [name for name in _CERTIFICATES if environ.get(name)]
-    return Check("certificates", OK, f"those that {named[0]} names" if named else "the usual ones")
+    return Check("certificates", OK, f"those that {named[0]} names" if named else "the system's own")
 
 
-def _sending(here: list[Spool]) -> Check:
-    if any(map(optin.flusher_is_alive, here)):
-        return Check("last send", OK, "a flusher is at work")
-    last = max((history.load_state(spool) for spool in here), key=lambda state: state.at)
+def _sending(outbox: Outbox, now: Consent) -> Check:
+    if outbox.flusher_is_alive():
+        return Check("last send", OK, "events are being sent in the background")
+    last = outbox.last_run()
     if last.outcome not in ("", ACCEPTED):
-        return Check("last send", WRONG, f"the last send did not work: {last.reason}")
-    return Check("last send", OK, "worked" if last.outcome else "never")
+        return Check("last send", WRONG if now.on else OK, f"the last attempt to send failed: {last.reason}")
+    return Check("last send", OK, "succeeded" if last.outcome else "never")
 
 
-def _clock(here: list[Spool], now: float) -> Check:
-    for spool in here:
-        for path in (spool.file, *history.paths(spool)):
-            if _modified(path) > now + AHEAD:
-                return Check("clock", WRONG, f"{os.fsdecode(path)} is newer than now: put the clock right")
+def _clock(spool: Spool, now: float) -> Check:
+    for path in (spool.file, *history.paths(spool)):
+        if _modified(path) > now + AHEAD:
+            return Check("clock", WRONG, f"{os.fsdecode(path)} is newer than now: correct the clock")
     return Check("clock", OK, time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(now)))
 
 
@@ -239,7 +270,12 @@ def _modified(path: bytes) -> float:
 
 
 def _versions() -> Check:
-    python, posthog = ".".join(map(str, sys.version_info[:3])), metadata.version("posthog")
+    python = ".".join(map(str, sys.version_info[:3]))
+    try:
+        posthog = metadata.version("posthog")
+    except (OSError, metadata.PackageNotFoundError):
+        said = "the package posthog cannot be read, so nothing can be sent: install onramp-analytics again"
+        return Check("versions", WRONG, said)
     return Check("versions", OK, f"onramp-analytics {__version__}, Python {python}, posthog {posthog}")
 
 
@@ -249,7 +285,7 @@ def _program(root: bytes, now: Consent) -> Check:
         return Check("program", OK, "make finds onramp-analytics on the PATH")
     gone = next((path for path in known if not os.access(path, os.R_OK)), None)
     if gone and now.on:
-        said = f"onramp.program names {gone}, which is not there: run `onramp-analytics enable`"
+        said = f"onramp.program names {gone}, which does not exist: run `onramp-analytics enable`"
         return Check("program", WRONG, said)
     return Check("program", OK, f"make runs {known[-1]}")
 
@@ -258,6 +294,6 @@ def _byte_code() -> Check:
     here = os.path.dirname(os.path.abspath(__file__))
     missing = [name for name in HOT if not os.path.exists(cache_from_source(os.path.join(here, f"{name}.py")))]
     if missing and not os.access(here, os.W_OK):
-        said = f"is missing, so that each command compiles anew: its owner should run `python3 -m compileall {here}`"
+        said = f"is missing, so each command compiles the program again: its owner runs `python3 -m compileall {here}`"
         return Check("byte-code", WRONG, said)
     return Check("byte-code", OK, "is there" if not missing else "is kept from the next command on")

@@ -1,21 +1,34 @@
-"""Which events a make command amounts to. A hot room: `make_entry.py` runs it in the background when the command ended.
+"""Which events a make command amounts to: how it ended, and what is enabled now that was not before.
 
-Its words are `ran GOAL STATUS START STOP` or `track EVENT [KEY=VALUE …]`. START and STOP are the machine's uptime in
-seconds, as `/proc/uptime` has it. ONRAMP_BEFORE and ONRAMP_AFTER in the environment hold the paths in services-enabled/
-and overrides-enabled/ with a slash between them; they are no arguments, since every user of the machine may read those.
+`make_entry.py` runs this in the background when the command has ended. Its words are `ran GOAL STATUS START STOP` or
+`track EVENT [KEY=VALUE …]`. START and STOP are the machine's uptime in seconds, as `/proc/uptime` has it.
+
+What was enabled when last compared is the file `enabled` in the flusher's folder: first the day of the last full count,
+or `never`, then one `service NAME` or `override NAME` per line, in the names of this checkout. It is never sent.
 """
 
 import posix
+import time
 
-from onramp_analytics import events, tracker
+from onramp_analytics import consent, events, tracker
+from onramp_analytics.checkout import published, read
+from onramp_analytics.spool import Spool
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Mapping
 
+    from onramp_analytics.consent import Consent
     from onramp_analytics.tracker import Said
 
+    Link = tuple[str, str]  # ("service" or "override", its name)
+
 DEFAULT_GOAL = "start"  # what `make` alone means in OnRamp
+FOLDERS = {"service": b"/services-enabled", "override": b"/overrides-enabled"}
+MOST_LINKS = 1000  # names in a folder; one with more is not compared
+LIST = b"enabled"
+NEVER = "never"  # in the first line: this identifier was made by reset-id, and is never told the whole list
+_NAME = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-"
 
 
 def main(arguments: "list[str]") -> int:
@@ -28,43 +41,12 @@ def main(arguments: "list[str]") -> int:
     if arguments[:1] == ["track"]:
         return tracker.main(root.decode("utf-8", "surrogateescape"), arguments[1:])
     _, goal, status, start, stop = arguments
-    before, after = (posix.environ.get(name, b"") for name in (b"ONRAMP_BEFORE", b"ONRAMP_AFTER"))
-    said = changes(_links(before), _links(after), lambda name: _has_scaffold(root, name))
-    tracker.record(root, posix.environ, said + outcome(goal or DEFAULT_GOAL, int(status), start, stop))
+    if tracker.record(root, posix.environ, outcome(goal or DEFAULT_GOAL, int(status), start, stop)):
+        try:
+            compare(root, posix.environ)
+        except OSError:
+            pass  # the list stays as it was, and the next command compares
     return 0
-
-
-def _links(paths: bytes) -> "set[tuple[str, str]]":
-    """Return (folder, name) of every link; a pattern that the shell found nothing for is left as it was."""
-    parts = paths.decode("utf-8", "surrogateescape").split("/")
-    pairs = zip(parts[::2], parts[1::2], strict=False)
-    return {(folder, file.removesuffix(".yml")) for folder, file in pairs if file != "*.yml"}
-
-
-def changes(
-    before: "set[tuple[str, str]]", after: "set[tuple[str, str]]", has_scaffold: "Callable[[str], bool]"
-) -> "list[Said]":
-    """Return the events for the links that came and went."""
-    said: list[Said] = []
-    for folder, name in sorted(after - before):
-        if folder == "services-enabled":
-            said.append(("service_enabled", {"service_name": name, "has_scaffold": has_scaffold(name)}))
-        else:
-            said.append(("override_enabled", {"override_name": name}))
-    for folder, name in sorted(before - after):
-        if folder == "services-enabled":
-            said.append(("service_disabled", {"service_name": name}))
-        else:
-            said.append(("override_disabled", {"override_name": name}))
-    return said
-
-
-def _has_scaffold(root: bytes, name: str) -> bool:
-    try:
-        posix.stat(root + b"/services-scaffold/" + name.encode("utf-8", "surrogateescape") + b"/.")
-    except OSError:
-        return False
-    return True
 
 
 def outcome(goal: str, status: int, start: str, stop: str) -> "list[Said]":
@@ -72,9 +54,9 @@ def outcome(goal: str, status: int, start: str, stop: str) -> "list[Said]":
 
     Args:
         goal: the first goal.
-        status: make's exit status as a shell has it: 128 and the signal's number for a death by signal.
-        start: the uptime in seconds when it began; empty where the machine tells none, and then there is no duration
-            to tell, and no event for the command.
+        status: make's exit status as a shell has it: 128 and the number of the signal for a death by signal.
+        start: the uptime in seconds when it began; empty if the machine has none, and then there is no duration and no
+            event for the command.
         stop: the uptime when it ended.
     """
     said: list[Said] = []
@@ -87,12 +69,166 @@ def outcome(goal: str, status: int, start: str, stop: str) -> "list[Said]":
 
 
 def error_type(status: int) -> str:
-    """Return the contract's word for an exit status that is not 0."""
-    if status <= 128:
-        return f"exit_{status}"
-    import signal  # loads enum, but only here
+    """Return the catalog's word for an exit status that is not 0."""
+    if status > 128:
+        import signal  # loads enum, but only here
 
-    for name in signal.Signals.__members__:
-        if signal.Signals[name] == status - 128 and f" {name[3:]} " in events.SIGNALS:
-            return f"signal_{name[3:]}"
+        for name in signal.Signals.__members__:
+            if signal.Signals[name] == status - 128 and name[3:] in events.SIGNALS:
+                return f"signal_{name[3:]}"
     return f"exit_{status}"
+
+
+def compare(root: bytes, environ: "Mapping[bytes, bytes]") -> None:
+    """Record what is enabled now and was not when last compared, and the other way round.
+
+    All of it happens under the spool's lock, so that several commands at once record a change once. If the lock is busy
+    or the events are not stored, the list stays as it was: a change is recorded twice then, and never lost.
+
+    Raises:
+        OSError: the machine is in the way.
+    """
+    spool = Spool(root)
+    lock = spool.take_lock()
+    if lock < 0:
+        return
+    try:
+        now = consent.ask(environ, root)
+        if now.on:
+            _compare(spool, now)
+    finally:
+        posix.close(lock)
+
+
+def _compare(spool: Spool, now: "Consent") -> None:
+    folder = spool.make_folder()
+    try:
+        today = time.strftime("%Y-%m-%d", time.gmtime())
+        content = _listed(spool)
+        before, counted = parse(content)
+        after = enabled(spool.root, before or set())
+        if before is not None:  # otherwise the list is damaged, and is written again without events
+            is_full = is_new_half(counted, today)
+            known = before - after if is_full else before
+            names = published(spool.root)
+            said = changes(known, after, lambda name: events.has_scaffold(name, names))
+            lines = tracker.compose(said, now, names)
+            if lines and spool.write(lines) != "stored":
+                return
+            counted = today if is_full else counted
+        new = written(after, counted)
+        if new != content:
+            from onramp_analytics import files
+
+            files.replace(folder, LIST, new)
+    finally:
+        posix.close(folder)
+
+
+def _listed(spool: Spool) -> "bytes | None":
+    """Return the list as it is on disk; None if there is none yet."""
+    try:
+        return read(spool.folder + b"/" + LIST, owner=posix.geteuid(), limit=1 << 18)
+    except FileNotFoundError:
+        return None
+    except OSError:
+        return b"\0"
+
+
+def parse(content: "bytes | None") -> "tuple[set[Link] | None, str]":
+    """Return what was enabled when last compared, and the day of the last full count.
+
+    Args:
+        content: the list; None if there is none, which is compared with nothing.
+    Returns:
+        None in place of the names for a damaged list, and for one of a day that is still to come.
+    """
+    if content is None:
+        return set(), ""
+    lines = content.decode("latin-1").split("\n")
+    counted, names, end = lines[0], lines[1:-1], lines[-1]
+    if counted != NEVER and (len(counted) != 10 or not counted.replace("-", "").isdigit()):
+        return None, NEVER  # whether the identifier was made by reset-id is lost, so nothing whole is sent any more
+    pairs = [tuple(line.split(" ")) for line in names]
+    if end or not all(len(pair) == 2 and pair[0] in FOLDERS and pair[1] for pair in pairs):
+        return None, counted
+    return {(pair[0], pair[1]) for pair in pairs}, counted
+
+
+def written(links: "Iterable[Link]", counted: str) -> bytes:
+    """Return the list as `parse` reads it."""
+    return "".join([f"{counted}\n", *(f"{kind} {name}\n" for kind, name in sorted(links))]).encode("ascii")
+
+
+def is_new_half(counted: str, today: str) -> bool:
+    """Return whether everything is to be counted again: once in each half of a year, and at first.
+
+    PostHog forgets an event after its plan's retention, a year on the free one.
+    """
+    return counted != NEVER and _half(counted) < _half(today)
+
+
+def _half(day: str) -> str:
+    return day[:4] + ("b" if day[5:7] >= "07" else "a") if day else ""
+
+
+def enabled(root: bytes, before: "set[Link]") -> "set[Link]":
+    """Return what is enabled now; of a folder that cannot be compared, what was enabled before."""
+    found: set[Link] = set()
+    for kind in FOLDERS:
+        names = links(root, kind)
+        found |= {(kind, name) for name in names} if names is not None else {pair for pair in before if pair[0] == kind}
+    return found
+
+
+def links(root: bytes, kind: str) -> "list[str] | None":
+    """Return the names that are enabled.
+
+    Args:
+        root: the checkout.
+        kind: "service" or "override".
+
+    Returns:
+        None if the folder cannot be compared: it is missing or unreadable, it has no `.keep` (OnRamp has one in each; a
+        folder that is not mounted has none), or it has over 1,000 names.
+    """
+    try:
+        found = posix.listdir(root + FOLDERS[kind])
+    except OSError:
+        return None
+    if b".keep" not in found or len(found) > MOST_LINKS:
+        return None
+    return [
+        name[:-4].decode() for name in found if name.endswith(b".yml") and name[:-4] and not name.translate(None, _NAME)
+    ]
+
+
+def changes(before: "set[Link]", after: "set[Link]", has_scaffold: "Callable[[str], bool]") -> "list[Said]":
+    """Return the events for what was enabled and disabled in between."""
+    said: list[Said] = []
+    for kind, name in sorted(after - before):
+        if kind == "service":
+            said.append(("service_enabled", {"service_name": name, "has_scaffold": has_scaffold(name)}))
+        else:
+            said.append(("override_enabled", {"override_name": name}))
+    said.extend((f"{kind}_disabled", {f"{kind}_name": name}) for kind, name in sorted(before - after))
+    return said
+
+
+def never_again(spool: Spool) -> None:
+    """Keep the list, and never count the whole of it again: `reset-id` has made a new identifier. Hold the lock.
+
+    Raises:
+        OSError: the list cannot be written.
+    """
+    from onramp_analytics import files
+
+    content = _listed(spool)
+    before, _ = parse(content)
+    folder = spool.make_folder()
+    try:
+        # Without a list to go on from, an incomplete line: the next comparison writes it again without events.
+        known = written(before, NEVER) if before is not None and content is not None else f"{NEVER}\n?".encode()
+        files.replace(folder, LIST, known)
+    finally:
+        posix.close(folder)

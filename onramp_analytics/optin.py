@@ -3,171 +3,279 @@
 from __future__ import annotations
 
 import os
-import signal
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
 
-from onramp_analytics import consent, events, settings, userspool
-from onramp_analytics import spool as spools
+import platformdirs
+
+from onramp_analytics import checkout, consent, events, files, make_events, settings
 from onramp_analytics.consent import Consent
-from onramp_analytics.errors import CouldNot
+from onramp_analytics.errors import CouldNot, Misconfigured
 from onramp_analytics.integration import launcher
-from onramp_analytics.outbox import history, segments
-from onramp_analytics.spool import Spool
+from onramp_analytics.outbox import history, locks, segments
+from onramp_analytics.outbox.locks import FLUSHER
+from onramp_analytics.posthog import destination
+from onramp_analytics.spool import STAMP, Spool
 
-LONGEST_GOODBYE = 30.0  # seconds; one request of a flusher that we may not end takes 20 at most
+#: Everything but the choice itself.
+REMOVED = dict.fromkeys(key for key in settings.KEYS if key != settings.ENABLED)
 
 
-def enable(root: bytes) -> Consent:
-    """Turn analytics on in `onramp.lock`. The notice counts as shown only after `notice_was_shown`.
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """What opting out or a new identifier has deleted: the number of queued events, and the identifier or nothing."""
+
+    events: int
+    id: str
+
+
+def enable(root: bytes) -> int:
+    """Write the person's consent, which counts only after `notice_was_shown`.
+
+    Where `onramp.lock` was not written for this folder by this user, everything of ours in the folder is deleted first.
+
+    Returns:
+        How many queued events that deleted.
+
+    Raises:
+        CouldNot: something cannot be written or deleted. Analytics are as they were then, or off.
+    """
+    before = _permitted(root)
+    deleted = 0
+    with _changing(root) as spool:
+        if before.is_here:
+            settings.change(root, {settings.ENABLED: b"1", **_agreement(root), settings.ID: _id(before)})
+        else:
+            deleted = segments.count(spool)
+            with suppress(OSError):
+                launcher.forget(root)
+            segments.purge(spool)
+            bits = os.urandom(16).hex().encode()
+            _write_state(root, bits)
+            settings.change(
+                root,
+                {
+                    **REMOVED,
+                    settings.CHECKOUT: bits,
+                    settings.ENABLED: b"1",
+                    **_agreement(root),
+                    settings.ID: _id(before),
+                },
+            )
+    return deleted
+
+
+def notice_was_shown(root: bytes) -> Consent:
+    """Let the consent count from now on, and queue what is enabled now.
 
     Returns:
         The consent as it is then; DO_NOT_TRACK and ONRAMP_ANALYTICS_ENABLED may still say no.
 
     Raises:
-        CouldNot: `onramp.lock` cannot be written. Nothing has changed then.
+        CouldNot: `onramp.lock` cannot be written.
     """
-    _change(root, lambda now: {settings.ENABLED: b"1", settings.ID: (now.id or _new_id()).encode()})
+    with _changing(root):
+        settings.change(root, {settings.NOTICE_SHOWN: b"1"})
     launcher.remember(root)
-    for spool in userspool.spools_of(root):
+    now = consent.ask(os.environb, root)
+    if now.on:
+        spool = Spool(root)
         with suppress(OSError):
-            if spools.not_before(spool):
-                spools.set_not_before(spool, 0)  # settings were perhaps mended: no need to wait out a back-off
-    return consent.ask(os.environb, root)
+            make_events.compare(root, os.environb)
+            if spool.not_before() and history.load_state(spool).failures:
+                spool.hold_back(0)  # settings were perhaps corrected: no need to wait out a back-off
+    return now
 
 
-def notice_was_shown(root: bytes) -> None:
-    """Remember that a person has seen the notice, and give the installation an identifier if it has none.
+def was_told(root: bytes) -> None:
+    """Remember that the person was told of the newest version of the catalog.
 
     Raises:
         CouldNot: `onramp.lock` cannot be written.
     """
-    _change(root, lambda now: {settings.NOTICE_SHOWN: b"1", settings.ID: (now.id or _new_id()).encode()})
-    launcher.remember(root)
+    with _changing(root):
+        settings.change(root, {settings.TOLD: b"%d" % events.VERSION})
 
 
-def reset_id(root: bytes) -> str:
-    """Give the installation a new identifier. Pending events keep the one they were tracked with.
+def reset_id(root: bytes) -> tuple[str, Gone]:
+    """Give the installation a new identifier, and delete what is queued and logged under the old one.
 
     Returns:
-        The new identifier.
+        The new identifier, and what is gone.
 
     Raises:
-        CouldNot: `onramp.lock` cannot be written.
+        CouldNot: analytics are off, or something cannot be written or deleted.
     """
-    new = _new_id()
-    _change(root, lambda _now: {settings.ID: new.encode()})
-    for spool in userspool.spools_of(root):
-        history.forget(spool)
-    return new
+    before = _permitted(root)
+    if not before.id:
+        raise CouldNot("there is no identifier to replace: `onramp-analytics enable` makes one")
+    bits, new = os.urandom(16).hex().encode(), _new_id()
+    with ExitStack() as held:
+        _end_flusher(Spool(root), held)
+        spool = held.enter_context(_changing(root))
+        old = settings.parse(settings.load(root)).get(settings.CHECKOUT, b"")
+        deleted = segments.count(spool)
+        _write_state(root, bits)
+        settings.change(root, {settings.ID: new, settings.CHECKOUT: bits})
+        segments.purge(spool, keep=(make_events.LIST, FLUSHER, STAMP))
+        make_events.never_again(spool)
+        _delete_state(root, old)
+    return new.decode(), Gone(deleted, before.id)
 
 
-def disable(root: bytes) -> None:
-    """Turn analytics off and delete what is pending. When this returns, no further event can leave.
+def disable(root: bytes) -> Gone:
+    """Turn analytics off and delete everything but the choice. When this returns, no further event can be sent.
 
     Raises:
-        CouldNot: `onramp.lock` cannot be written; or a flusher of another user does not end; or something cannot be
-            deleted. Consent is off in the last two.
+        CouldNot: the choice cannot be written; or a flusher does not end; or something cannot be deleted. Analytics are
+            off in the last two.
     """
-    failed = _withdraw(root)
+    _refuse_root(root)
+    before, spool = consent.ask(os.environb, root), Spool(root)
+    deleted = segments.count(spool)
     with suppress(OSError):
         launcher.forget(root)  # make looks at the consent first; left behind, it does nothing
-    for spool in userspool.spools_of(root):
-        if not (failed and spool.home == root):  # what a user's own spool holds is theirs to delete in any case
-            _delete(spool)
-    if failed:
-        raise failed
+    _withdraw(root)
+    _delete(spool)
+    return Gone(deleted, before.id)
 
 
-def _withdraw(root: bytes) -> CouldNot | None:
-    """Write the choice; where it cannot be written, return why."""
-    if os.path.lexists(os.path.join(root, b"onramp.lock")):
-        try:
-            _change(root, lambda _now: {settings.ENABLED: b"0"}, insist=True)
-        except CouldNot as error:
-            return CouldNot(f"{error}, or set DO_NOT_TRACK=1 to turn analytics off for yourself")
-    return None
+def _withdraw(root: bytes) -> None:
+    """Delete the file of the bits, without which the consent does not count, and write the choice."""
+    if not os.path.lexists(os.path.join(root, b"onramp.lock")):
+        return
+    _delete_state(root, settings.parse(settings.load(root)).get(settings.CHECKOUT, b""))
+    try:
+        with _changing(root, insist=True):
+            settings.change(root, {settings.ENABLED: b"0", **REMOVED})
+    except CouldNot as error:
+        raise CouldNot(f"{error}, or set DO_NOT_TRACK=1 to turn analytics off for yourself") from None
 
 
 def _delete(spool: Spool) -> None:
     try:
         with ExitStack() as held:
             _end_flusher(spool, held)
-            _hold_if_possible(segments.locked(spool), held)
+            with suppress(OSError):
+                held.enter_context(locks.locked(spool))
             segments.purge(spool)
+            with suppress(FileNotFoundError):
+                os.unlink(spool.lock)
     except OSError as error:
-        what = os.fsdecode(error.filename or spool.home)
+        what = os.fsdecode(error.filename or spool.root)
         raise CouldNot(
             f"analytics are off, but {what} could not be deleted ({error.strerror}): delete it by hand"
         ) from None
 
 
 def _end_flusher(spool: Spool, held: ExitStack) -> None:
-    """End the flusher and keep its lock, so that no other one starts. Killed at any moment it loses nothing."""
-    deadline = time.monotonic() + LONGEST_GOODBYE
-    path = segments.flusher_lock_path(spool)
-    while spools.has_folder(spool) and not os.path.islink(path) and not os.path.isdir(path):
-        # A moment first, since another `disable` holds the lock for no longer.
-        if _hold_if_possible(segments.flusher_lock(spool, timeout=0.2), held):
-            return
-        for pid in _holders(path):
-            with suppress(OSError):
-                os.kill(pid, signal.SIGKILL)
+    """End the flushers of this checkout, and keep their lock, so that no other one starts."""
+    deadline = time.monotonic() + locks.LONGEST_GOODBYE
+    while True:
+        ended = locks.end_flushers(spool, patience=max(deadline - time.monotonic(), 0.0))
+        try:
+            if ended and held.enter_context(locks.flusher_lock(spool, timeout=0.2)):
+                return
+        except OSError:
+            return  # there is no folder of ours, so nobody holds its lock
         if time.monotonic() > deadline:
-            raise CouldNot("analytics are off, but another user's flusher does not end: run this again as that user")
+            raise CouldNot(
+                f"analytics are off, but a process holds {os.fsdecode(locks.flusher_path(spool))} and does not end: "
+                "end it (`fuser` names it), then run this again"
+            )
 
 
-def _hold_if_possible(lock: AbstractContextManager[bool], held: ExitStack) -> bool:
-    """Take a lock; False where it stays busy, or where its file cannot be opened."""
+def _permitted(root: bytes) -> Consent:
+    """Return the consent as it is.
+
+    Raises:
+        CouldNot: it may not be changed here: DO_NOT_TRACK is set, or the checkout is another user's.
+    """
+    _refuse_root(root)
+    if consent.do_not_track(os.environb):
+        raise CouldNot("DO_NOT_TRACK is set, and nothing overrides it: unset it, then run this again")
+    return consent.ask(os.environb, root)
+
+
+def _refuse_root(root: bytes) -> None:
+    if consent.is_another_users(root):
+        raise CouldNot(another_users(root))
+
+
+def another_users(root: bytes) -> str:
+    """Say whose checkout it is, and what root is to run instead."""
     try:
-        return held.enter_context(lock)
-    except OSError:
-        return False
+        owner = Path(os.fsdecode(root)).owner()
+    except (KeyError, OSError):
+        owner = f"#{os.stat(root).st_uid}"
+    return f"this checkout is {owner}'s, and root changes nothing in it: run `sudo -u {owner} make …` instead"
 
 
-def _holders(path: bytes) -> Iterator[int]:
-    """Yield the other processes that hold a file's lock. A pid that was noted down might be somebody else's by now."""
-    with suppress(OSError):
-        wanted = os.stat(path, follow_symlinks=False)
-        for pid in filter(str.isdigit, os.listdir("/proc")):
-            if int(pid) != os.getpid() and _holds(pid, os.path.basename(path), wanted):
-                yield int(pid)
+def _agreement(root: bytes) -> dict[bytes, bytes | None]:
+    """Return what the notice says: the version of the catalog, where events are sent, and how often."""
+    try:
+        where = destination.of(root, os.environ).agreement.encode()
+    except Misconfigured:
+        where = None
+    return {
+        settings.AGREED: b"%d" % events.VERSION,
+        settings.AGREED_TO: where,
+        settings.AGREED_SEND: destination.send(root, os.environ).encode(),
+    }
 
 
-def _holds(pid: str, name: bytes, wanted: os.stat_result) -> bool:
-    with suppress(OSError):
-        for fd in os.listdir(f"/proc/{pid}/fd"):
-            with suppress(OSError):
-                link = f"/proc/{pid}/fd/{fd}".encode()
-                if os.path.basename(os.readlink(link)) == name and os.path.samestat(os.stat(link), wanted):
-                    with open(f"/proc/{pid}/fdinfo/{fd}") as told:
-                        return "FLOCK" in told.read()
-    return False
+def _id(now: Consent) -> bytes:
+    return now.id.encode() or _new_id()
 
 
-def flusher_is_alive(spool: Spool) -> bool:
-    """Tell whether a flusher holds its lock."""
-    return any(True for _ in _holders(segments.flusher_lock_path(spool)))
+def _new_id() -> bytes:
+    return events.uuid4(os.urandom(16)).encode()
 
 
-def _new_id() -> str:
-    return events.uuid4(os.urandom(16))
+def _write_state(root: bytes, bits: bytes) -> None:
+    """Write the file in the person's state folder that leads back to this checkout."""
+    folder = files.make_private_folder(os.fsencode(platformdirs.user_state_path("onramp-analytics", appauthor=False)))
+    try:
+        files.replace(folder, bits, os.path.realpath(root) + b"\n", sync=True)
+    finally:
+        os.close(folder)
 
 
-def _change(root: bytes, changes: Callable[[Consent], dict[bytes, bytes]], *, insist: bool = False) -> None:
-    """Change `onramp.lock` under the spool's lock. Who insists does it without where the lock is not to be had.
+def _delete_state(root: bytes, bits: bytes) -> None:
+    """Delete the file of those bits, unless it leads to another checkout that is still there: this one was copied."""
+    path = consent.state_file(os.environb, bits)
+    if path is None:
+        return
+    with suppress(OSError, ValueError):
+        there = checkout.read(path, owner=os.geteuid()).removesuffix(b"\n")
+        if not os.path.exists(there) or os.path.samefile(there, root):
+            os.unlink(path)
+
+
+@contextmanager
+def _changing(root: bytes, *, insist: bool = False) -> Iterator[Spool]:
+    """Hold the spool's lock while `onramp.lock` changes. Who insists goes on without it if it is not to be had.
 
     Only `disable` insists: a stopped process must keep nobody from opting out.
     """
+    spool = Spool(root)
     try:
         with ExitStack() as held:
-            if not _hold_if_possible(segments.locked(Spool(root)), held) and not insist:
-                raise CouldNot("onramp.spool.lock is not to be had: see `onramp-analytics status`, then try again")
-            settings.sweep(root)
-            settings.change(root, changes(consent.ask(os.environb, root)))
+            try:
+                is_held = held.enter_context(locks.locked(spool))
+            except OSError:
+                if not insist:
+                    raise
+                is_held = False
+            if not (is_held or insist):
+                raise CouldNot("onramp.spool.lock is held by a process that does not move: `doctor` names the remedy")
+            yield spool
     except OSError as error:
+        what = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else "onramp.lock"
         raise CouldNot(
-            f"onramp.lock in {os.fsdecode(root)} could not be written ({error.strerror or error}): "
-            "mend that, then run the command again"
+            f"{what} in {os.fsdecode(root)} could not be written ({error.strerror or error}): "
+            "correct that, then run the command again"
         ) from None

@@ -1,12 +1,12 @@
 """`onramp.lock`: `KEY=value` lines, of which only those with our keys are ours.
 
-Reading is on the hot path. Writing is rare: whoever writes holds the spool's lock, so that two writers do not undo each
-other, and nobody else needs a lock, since the file is replaced in one step.
+Reading is on the hot path. Writing is rare: the writer holds the spool's lock, so that two writers do not undo each
+other's change, and readers need no lock, since the file is replaced in one step.
 """
 
 import posix
 
-from onramp_analytics.checkout import LOCK_FILE
+from onramp_analytics.checkout import KIND, LOCK_FILE, REGULAR, read
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,32 +15,30 @@ if TYPE_CHECKING:
 ENABLED = b"ANALYTICS_ENABLED"
 ID = b"ANALYTICS_ID"
 NOTICE_SHOWN = b"ANALYTICS_NOTICE_SHOWN"
-KEYS = (ENABLED, ID, NOTICE_SHOWN)
+AGREED = b"ANALYTICS_AGREED"
+AGREED_TO = b"ANALYTICS_AGREED_TO"
+AGREED_SEND = b"ANALYTICS_AGREED_SEND"
+TOLD = b"ANALYTICS_TOLD"
+CHECKOUT = b"ANALYTICS_CHECKOUT"
+KEYS = (ENABLED, ID, NOTICE_SHOWN, AGREED, AGREED_TO, AGREED_SEND, TOLD, CHECKOUT)
 
-LIMIT = 1 << 16  # bytes; a lock file has a few lines, and a larger one is damaged
-_NEW = b"/onramp.lock.new"  # one fixed name, so that a crash leaves one file at most and the next writer takes it away
-_READ = posix.O_RDONLY | posix.O_CLOEXEC | posix.O_NOFOLLOW | posix.O_NONBLOCK  # a FIFO must not hold us
 
+def load(root: bytes) -> "bytes | None":
+    """Return the content of this user's own `onramp.lock`.
 
-def read(root: bytes) -> "bytes | None":
-    """Return the content of `onramp.lock`, or None where it is missing, unreadable, a link, or too large."""
+    Returns:
+        None if there is no such file, or it is unreadable, a link, too large, or another user's.
+    """
     try:
-        fd = posix.open(root + b"/" + LOCK_FILE, _READ)
+        return read(root + b"/" + LOCK_FILE, owner=posix.geteuid())
     except OSError:
         return None
-    try:
-        content = posix.read(fd, LIMIT + 1)
-    except OSError:
-        return None
-    finally:
-        posix.close(fd)
-    return content if len(content) <= LIMIT else None
 
 
 def parse(content: "bytes | None") -> dict[bytes, bytes]:
-    """Return our keys and their values. Of a key that is there twice the last one counts, as in make and shells.
+    """Return our keys and their values. The last of repeated keys counts, as in make and in shells.
 
-    A content with a NUL byte is damaged (a power cut leaves such files), and nothing in it counts.
+    Content with a NUL byte is damaged (a power cut leaves such files), and nothing in it counts.
     """
     if content is None or b"\0" in content:
         return {}
@@ -53,9 +51,9 @@ def parse(content: "bytes | None") -> dict[bytes, bytes]:
 
 
 def updated(content: bytes, changes: "Mapping[bytes, bytes | None]") -> bytes:
-    """Return `content` with our keys set as `changes` says (None removes a key), and every line of others as it was.
+    """Return `content` with our keys set as `changes` says (None removes a key), and every other line as it was.
 
-    A key that is there keeps its place; repeats of it, and lines with NUL bytes, go.
+    A key keeps its place; repeats of it, and lines with NUL bytes, are removed.
     """
     left = {key: value for key, value in changes.items() if value is not None}
     lines = []
@@ -66,7 +64,7 @@ def updated(content: bytes, changes: "Mapping[bytes, bytes | None]") -> bytes:
         elif key not in changes and b"\0" not in line:
             lines.append(line)
     if lines and not lines[-1]:
-        lines.pop()  # what stands behind the last line break is no line
+        lines.pop()  # the text after the last line break is no line
     lines += [key + b"=" + value for key, value in left.items()]
     return b"".join(line + b"\n" for line in lines)
 
@@ -74,81 +72,49 @@ def updated(content: bytes, changes: "Mapping[bytes, bytes | None]") -> bytes:
 def change(root: bytes, changes: "Mapping[bytes, bytes | None]") -> None:
     """Set keys of ours in `onramp.lock`, whole or not at all, also through a power cut. Hold the spool's lock.
 
-    The file keeps its mode and, where we are root, its owner; a new one gets 0644, since make and shells read it, and
-    the owner of its folder.
+    The new file belongs to this user, which is how consent belongs to one person. It keeps the mode of the old one; a
+    first one gets 0644, since make and shells read it.
 
     Raises:
-        OSError: it could not be written, or what is there is no readable text file of a sane size. Nothing has changed.
+        OSError: it could not be written, or it is not a readable text file of a sane size. Nothing has changed.
     """
-    path, mode, like = root + b"/" + LOCK_FILE, 0o644, posix.stat(root)
-    content = read(root)
+    from onramp_analytics import files
+
+    folder = posix.open(root, posix.O_RDONLY | posix.O_DIRECTORY | posix.O_CLOEXEC)
     try:
-        old = posix.lstat(path)
-    except FileNotFoundError:
-        content = b""
-    else:
-        mode, like = old.st_mode & 0o7777, old
-        if content is None or old.st_mode & 0o170000 != 0o100000:
-            raise FileExistsError("onramp.lock is not a readable text file; move it away")
-    new = updated(content or b"", changes)
-    if new != content:
-        _replace(root, content, new, mode, like)
+        content, mode = _present(root, folder)
+        new = updated(content or b"", changes)
+
+        def unchanged() -> bool:  # otherwise this process was stopped, and `disable` went on without it: its word holds
+            return _present(root, folder)[0] == content
+
+        if new != content:
+            files.replace(folder, LOCK_FILE, new, mode, sync=True, check=unchanged)
+    finally:
+        posix.close(folder)
 
 
-def forget(root: bytes) -> bool:
-    """Remove our lines from `onramp.lock`, and the file if it has no others. Analytics are off before.
-
-    Returns:
-        Whether there were any.
+def remove(root: bytes) -> None:
+    """Remove our keys from `onramp.lock`, and the file if nothing else is in it. Hold the spool's lock.
 
     Raises:
-        OSError: it could not be written. Nothing has changed then.
+        OSError: as `change`.
     """
-    before = read(root)
-    if before is None:
-        return False
     change(root, dict.fromkeys(KEYS))
-    after = read(root)
-    if after == b"":
-        posix.unlink(root + b"/" + LOCK_FILE)
-    return after != before
-
-
-def sweep(root: bytes) -> None:
-    """Delete what a writer that was killed left half made. Hold the spool's lock."""
+    path = root + b"/" + LOCK_FILE
     try:
-        posix.unlink(root + _NEW)
+        if not posix.lstat(path).st_size:
+            posix.unlink(path)
     except FileNotFoundError:
         pass
 
 
-def _replace(root: bytes, old: "bytes | None", content: bytes, mode: int, like: "posix.stat_result") -> None:
-    path, new = root + b"/" + LOCK_FILE, root + _NEW
-    sweep(root)
-    fd = posix.open(new, posix.O_WRONLY | posix.O_CREAT | posix.O_EXCL | posix.O_CLOEXEC | posix.O_NOFOLLOW, 0o600)
+def _present(root: bytes, folder: int) -> "tuple[bytes | None, int]":
+    """Return the content of `onramp.lock`, whoever owns it, and its mode; (None, 0o644) if there is none."""
     try:
-        if posix.geteuid() == 0:
-            posix.fchown(fd, like.st_uid, like.st_gid)
-        posix.fchmod(fd, mode)
-        if posix.write(fd, content) != len(content):
-            raise OSError("the disk is full")
-        posix.fsync(fd)
-        if (read(root) or b"") != old:  # we were stopped, and `disable` went on without us: its word holds
-            raise InterruptedError(4, "it was changed meanwhile", path)
-        posix.replace(new, path)
-    except BaseException:
-        sweep(root)
-        raise
-    finally:
-        posix.close(fd)
-    _sync_folder(root)
-
-
-def _sync_folder(folder: bytes) -> None:
-    fd = posix.open(folder, posix.O_RDONLY | posix.O_CLOEXEC)
-    try:
-        posix.fsync(fd)
-    except OSError:
-        pass  # some network file systems cannot; the file itself is synced
-    finally:
-        posix.close(fd)
+        found = posix.stat(LOCK_FILE, dir_fd=folder, follow_symlinks=False)
+    except FileNotFoundError:
+        return None, 0o644
+    if found.st_mode & KIND != REGULAR:
+        raise FileExistsError(17, "it is not a regular file; move it away", root + b"/" + LOCK_FILE)
+    return read(root + b"/" + LOCK_FILE), found.st_mode & 0o777

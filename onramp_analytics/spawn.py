@@ -4,7 +4,6 @@ import posix
 import sys
 import time
 
-from onramp_analytics import spool as spools
 from onramp_analytics.spool import Spool
 
 TYPE_CHECKING = False
@@ -14,7 +13,7 @@ if TYPE_CHECKING:
 #: What the flusher needs of the environment: what it is allowed to do, where to send, and how to get there.
 KEPT = (
     b"DO_NOT_TRACK ONRAMP_ANALYTICS_ENABLED ONRAMP_ANALYTICS_API_KEY ONRAMP_ANALYTICS_HOST ONRAMP_ANALYTICS_ALLOW_HTTP "
-    b"POSTHOG_API_KEY POSTHOG_HOST HTTP_PROXY HTTPS_PROXY ALL_PROXY NO_PROXY http_proxy https_proxy all_proxy no_proxy "
+    b"HTTP_PROXY HTTPS_PROXY ALL_PROXY NO_PROXY http_proxy https_proxy all_proxy no_proxy "
     b"REQUESTS_CA_BUNDLE CURL_CA_BUNDLE SSL_CERT_FILE SSL_CERT_DIR HOME XDG_STATE_HOME"
 ).split()
 
@@ -28,7 +27,7 @@ _STREAMS = [(posix.POSIX_SPAWN_OPEN, fd, _NULL, posix.O_RDWR, 0) for fd in (0, 1
 _started: set[int] = set()  # children of this process that it has not yet collected
 
 
-def start_flusher(spool: Spool, root: bytes, environ: "Mapping[bytes, bytes]") -> None:
+def start_flusher(spool: Spool, environ: "Mapping[bytes, bytes]") -> None:
     """Start a flusher for the spool if one is due: no other one is alive, and the next try is not later.
 
     Raises:
@@ -36,13 +35,13 @@ def start_flusher(spool: Spool, root: bytes, environ: "Mapping[bytes, bytes]") -
     """
     if _started:
         _collect()
-    if not sys.executable or not spools.flusher_is_due(spool, time.time()):
+    if not sys.executable or not spool.flusher_is_due(time.time()):
         return
-    if root == _SIETCH_ROOT and posix.access(_IN_DOCKER, posix.F_OK):
+    if spool.root == _SIETCH_ROOT and posix.access(_IN_DOCKER, posix.F_OK):
         return
     kept = {name: environ[name] for name in KEPT if name in environ}
     first_life = __file__.removesuffix("spawn.py") + "detached.py"
-    command: list[str | bytes] = [sys.executable, "-IS", first_life, root, spool.home]
+    command: list[str | bytes] = [sys.executable, "-IS", first_life, spool.root]
     _started.add(_spawn(command, kept))
 
 

@@ -1,4 +1,4 @@
-"""The way in: ask for consent, build the event, append it, start a flusher if one is due.
+"""The way in: check consent, build the event, append it, and start a flusher if one is due.
 
 Everything that the machine can do wrong on the hot path is caught here, at the door, and nowhere else.
 """
@@ -7,16 +7,16 @@ import posix
 import sys
 import time
 
-from onramp_analytics import checkout, consent, events, settings, spool
+from onramp_analytics import checkout, consent, events
 from onramp_analytics.spool import Spool
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
+
+    from onramp_analytics.consent import Consent
 
     Said = tuple[str, Mapping[str, object]]
-
-NO_PERMISSION = (1, 13, 30)  # EPERM, EACCES, EROFS; importing errno would cost more than the append
 
 
 def track(event: str, properties: "Mapping[str, object]") -> bool:
@@ -25,10 +25,10 @@ def track(event: str, properties: "Mapping[str, object]") -> bool:
 
 
 def record(named_root: "bytes | None", environ: "Mapping[bytes, bytes]", said: "Sequence[Said]") -> bool:
-    """Append events to the spool if we may, and start a flusher if one is due.
+    """Append events to the spool if consent is given, and start a flusher if one is due.
 
     Args:
-        named_root: what `--root` said, or None.
+        named_root: the value of `--root`, or None.
         environ: the environment.
         said: (event, its properties) pairs.
 
@@ -38,72 +38,56 @@ def record(named_root: "bytes | None", environ: "Mapping[bytes, bytes]", said: "
     Raises:
         ValueError: a programmer's error, whether analytics are on or off.
     """
-    folder = checkout.find(named_root, environ)
-    content = settings.read(folder) if folder else None
-    now = consent.decide(environ, content)
-    published = events.published(folder) if folder and now.on else b""
-    cleaned = [(event, events.clean(event, given, published)) for event, given in said]
-    if not folder or not now.on:
+    try:
+        root = checkout.find(named_root, environ)
+        now = consent.ask(environ, root) if root else None
+        published = checkout.published(root) if root and now and now.on else b""
+    except OSError:
+        now, published = None, b""
+    lines = compose(said, now, published)
+    if not (root and now and now.on and lines):
         return False
 
     def still_on() -> bool:
-        return settings.read(folder) == content or consent.ask(environ, folder).on
+        return consent.ask(environ, root).on
 
     try:
-        distinct_id = now.id or _adopt_id(environ, folder)
-        lines = b"".join(
-            events.build(event, values, distinct_id, time.time_ns(), posix.urandom(16)) for event, values in cleaned
-        )
-        target, outcome = _append(folder, lines, still_on) if distinct_id else (None, "no identifier")
+        spool = Spool(root)
+        outcome = spool.append(lines, still_on)
+        if outcome != "off":
+            start_flusher(spool, environ)
     except OSError:
         return False
-    if target and now.notice_shown and outcome != "off":
-        _start_flusher(target, folder, environ)
     return outcome == "stored"
 
 
-def _start_flusher(target: Spool, folder: bytes, environ: "Mapping[bytes, bytes]") -> None:
+def compose(said: "Sequence[Said]", now: "Consent | None", published: bytes) -> bytes:
+    """Return events as the lines that are stored; those that are newer than what the person agreed to are left out.
+
+    Raises:
+        ValueError: a programmer's error, whether analytics are on or off.
+    """
+    lines = b""
+    version = now.version if now and now.on else events.VERSION
+    for event, given in said:
+        values = events.clean(event, given, published, version)
+        if values is not None and now and now.on:
+            lines += events.build(event, values, now.id, time.time(), posix.urandom(16))
+    return lines
+
+
+def start_flusher(spool: Spool, environ: "Mapping[bytes, bytes]") -> None:
     """Start a flusher if one is due; most calls find that none is, and need not load what starts one.
 
     A process that has started one asks there each time, since it has a child to collect.
     """
-    if "onramp_analytics.spawn" in sys.modules or spool.flusher_is_due(target, time.time()):
+    if "onramp_analytics.spawn" in sys.modules or spool.flusher_is_due(time.time()):
         try:
             from onramp_analytics import spawn
 
-            spawn.start_flusher(target, folder, environ)
-        except (OSError, ImportError):  # ImportError: we were uninstalled while this process ran
+            spawn.start_flusher(spool, environ)
+        except (OSError, ImportError):  # ImportError: the package was uninstalled while this process ran
             pass  # the next tracker tries again
-
-
-def _append(folder: bytes, lines: bytes, still_on: "Callable[[], bool]") -> "tuple[Spool, str]":
-    """Append to the checkout's spool or, where this user may not write in the checkout, to the user's own."""
-    target = Spool(folder)
-    try:
-        return target, spool.append(target, lines, still_on)
-    except OSError as error:
-        if error.errno not in NO_PERMISSION:
-            raise
-    from onramp_analytics import userspool  # rare, so it may cost something
-
-    target = Spool(userspool.make_home(folder))
-    return target, spool.append(target, lines, still_on)
-
-
-def _adopt_id(environ: "Mapping[bytes, bytes]", folder: bytes) -> str:
-    """Give the installation its identifier: consent came from the environment, or somebody deleted the line."""
-    lock = spool.take_lock(Spool(folder))
-    if lock < 0:
-        return ""
-    try:
-        now = consent.ask(environ, folder)
-        if now.id or not now.on:
-            return now.id
-        new = events.uuid4(posix.urandom(16))
-        settings.change(folder, {settings.ID: new.encode()})
-        return new
-    finally:
-        posix.close(lock)
 
 
 USAGE = "usage: onramp-analytics [--root DIR] track EVENT [KEY=VALUE ...]"
@@ -129,7 +113,7 @@ def _complain(sentence: str) -> None:
     try:
         posix.write(2, sentence.encode("utf-8", "backslashreplace"))
     except OSError:
-        pass  # nobody listens
+        pass  # standard error is closed
 
 
 def _pairs(arguments: "list[str]") -> dict[str, str]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import ctypes
+import hashlib
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,7 +36,7 @@ command enable-service
 command start
 override plex-nfs
 service jellyfin
-service plex
+service plex scaffold
 """
 SERVICE = ("service_enabled", "service_name=plex", "has_scaffold=true")
 
@@ -105,24 +106,20 @@ class Checkout:
         found: dict[str, Any] = json.loads(self.run("status", "--json", env=env).stdout)
         return found
 
-    def opt_in(self) -> None:
+    def opt_in(self, **settings: str) -> None:
         """Write what `enable` writes, without starting a process."""
-        self.lock.write_text(
-            "ANALYTICS_ENABLED=1\nANALYTICS_ID=550e8400-e29b-41d4-a716-446655440000\nANALYTICS_NOTICE_SHOWN=1\n"
-        )
+        opt_in(self.path, self.env, settings)
 
     def files(self) -> set[str]:
         """Everything in the checkout that is not part of a fresh one."""
         fresh = {"Makefile", "services-available", "make.d", "make.d/analytics.names"}
+        fresh |= {part for kind in ENABLED for part in (kind, f"{kind}/.keep")}
         return {str(p.relative_to(self.path)) for p in self.path.rglob("*")} - fresh
 
     def hold_back_flusher(self) -> None:
         """Say that a flusher is alive, so that `track` starts none and a test has the spool to itself."""
-        folder = Path(os.fsdecode(self.spool.folder))
-        folder.mkdir(exist_ok=True)
-        stamp = Path(os.fsdecode(self.spool.not_before))
-        stamp.touch()
-        os.utime(stamp, (time.time() + 600,) * 2)
+        os.close(self.spool.make_folder())
+        self.spool.hold_back(time.time() + 600)
 
 
 def flushers_of(checkout: Checkout) -> list[int]:
@@ -136,8 +133,34 @@ def flushers_of(checkout: Checkout) -> list[int]:
     return found
 
 
+ID = "550e8400-e29b-41d4-a716-446655440000"
+ENABLED = ("services-enabled", "overrides-enabled")
+
+
+def opt_in(path: Path, env: Mapping[str, str], settings: Mapping[str, str]) -> None:
+    """Write what `enable` writes into a checkout, and into the state folder of its user."""
+    agreed_to = f"{env.get('ONRAMP_ANALYTICS_HOST', '')} {env.get('ONRAMP_ANALYTICS_API_KEY', '')}"
+    written = {
+        "ANALYTICS_ENABLED": "1",
+        "ANALYTICS_ID": ID,
+        "ANALYTICS_NOTICE_SHOWN": "1",
+        "ANALYTICS_AGREED": "1",
+        "ANALYTICS_AGREED_TO": agreed_to,
+        "ANALYTICS_AGREED_SEND": "at-once",
+        "ANALYTICS_CHECKOUT": hashlib.md5(os.fsencode(path)).hexdigest(),
+        **settings,
+    }
+    (path / "onramp.lock").write_text("".join(f"{key}={value}\n" for key, value in written.items()))
+    state = Path(env["HOME"], ".local/state/onramp-analytics", written["ANALYTICS_CHECKOUT"])
+    state.parent.mkdir(parents=True, exist_ok=True)
+    state.write_text(f"{path.resolve()}\n")
+
+
 def make_checkout(path: Path, env: dict[str, str]) -> Checkout:
     (path / "services-available").mkdir(parents=True)
+    for folder in ENABLED:
+        (path / folder).mkdir()
+        (path / folder / ".keep").touch()
     (path / "make.d").mkdir()
     (path / "Makefile").write_text("start:\n")
     (path / "make.d" / "analytics.names").write_text(PUBLISHED)

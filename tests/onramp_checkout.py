@@ -20,7 +20,7 @@ from typing import Any
 
 from onramp_analytics import __version__
 from onramp_analytics.integration import install, launcher
-from tests.conftest import wait_until
+from tests.conftest import opt_in, wait_until
 
 COMMAND = Path(sys.executable).with_name("onramp-analytics")
 SECRET = "hunter2-in-the-env-file"
@@ -165,9 +165,7 @@ class OnRamp:
 
     def opt_in(self) -> None:
         """Write what `enable` writes, and hold back the flusher, so that a test has the spool to itself."""
-        self.lock.write_text(
-            "ANALYTICS_ENABLED=1\nANALYTICS_ID=550e8400-e29b-41d4-a716-446655440000\nANALYTICS_NOTICE_SHOWN=1\n"
-        )
+        opt_in(self.path, self.env, {})
         launcher.remember(os.fsencode(self.path))
         self.hold_back_flusher()
 

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import json
 import os
 import posix
+import subprocess
+import sys
+from datetime import datetime, timezone
 from pathlib import Path
 
 import pytest
+from freezegun import freeze_time
+from hypothesis import given
+from hypothesis import strategies as st
 
-from onramp_analytics import make_events, spawn
+import onramp_analytics
+from onramp_analytics import make_events, optin, spawn
 from onramp_analytics.receiver import Receiver
 from onramp_analytics.spool import Spool
-from tests.conftest import KEY
+from tests.conftest import KEY, Checkout
 from tests.onramp_checkout import build
+
+ENTRY = Path(onramp_analytics.__file__).with_name("make_entry.py")
 
 
 @pytest.mark.parametrize(
@@ -48,9 +58,9 @@ def test_where_the_machine_tells_no_time_there_is_no_duration_to_tell() -> None:
     assert make_events.outcome("start", 0, "", "") == []
 
 
-def test_links_that_came_and_went_are_the_events() -> None:
-    before = {("services-enabled", "old"), ("services-enabled", "stays"), ("overrides-enabled", "old-nfs")}
-    after = {("services-enabled", "new"), ("services-enabled", "stays"), ("overrides-enabled", "new-nfs")}
+def test_what_came_and_went_is_the_events() -> None:
+    before = {("service", "old"), ("service", "stays"), ("override", "old-nfs")}
+    after = {("service", "new"), ("service", "stays"), ("override", "new-nfs")}
 
     assert make_events.changes(before, after, lambda name: name == "new") == [
         ("override_enabled", {"override_name": "new-nfs"}),
@@ -60,21 +70,226 @@ def test_links_that_came_and_went_are_the_events() -> None:
     ]
 
 
-def test_names_with_spaces_line_breaks_and_bytes_that_are_no_text_are_told_apart() -> None:
-    paths = b"/".join(
-        (
-            b"services-enabled/two words.yml",
-            b"services-enabled/two\nlines.yml",
-            b"services-enabled/\xff.yml",
-            b"overrides-enabled/*.yml",
-        )
+names = st.from_regex(r"[A-Za-z0-9._-]{1,20}", fullmatch=True)
+everything = st.sets(st.tuples(st.sampled_from(["service", "override"]), names))
+
+
+@given(everything, st.sampled_from(["2026-01-03", "never"]))
+def test_a_list_is_read_as_it_was_written(links: set[tuple[str, str]], counted: str) -> None:
+    assert make_events.parse(make_events.written(links, counted)) == (links, counted)
+
+
+@given(st.binary(max_size=200))
+def test_no_content_of_the_list_raises(content: bytes) -> None:
+    make_events.parse(content)
+
+
+@pytest.mark.parametrize(
+    ("content", "counted"),
+    [
+        (b"", "never"),
+        (b"\0", "never"),
+        (b"never\n?", "never"),
+        (b"2026-01-03", "2026-01-03"),
+        (b"2026-01-03\nservice plex", "2026-01-03"),
+        (b"2026-01-03\nservice two words\n", "2026-01-03"),
+        (b"2026-01-03\nservice \n", "2026-01-03"),
+        (b"2026-01-03\nother plex\n", "2026-01-03"),
+    ],
+)
+def test_a_damaged_list_has_no_names_and_is_no_reason_to_count_again(content: bytes, counted: str) -> None:
+    assert make_events.parse(content) == (None, counted)
+
+
+@pytest.mark.parametrize(
+    ("counted", "today", "again"),
+    [
+        ("", "2026-01-03", True),
+        ("2026-01-03", "2026-06-30", False),
+        ("2026-06-30", "2026-07-01", True),
+        ("2026-07-01", "2026-12-31", False),
+        ("2026-12-31", "2027-01-01", True),
+        ("2027-01-01", "2026-12-31", False),
+        ("2037-01-01", "2026-12-31", False),
+        ("never", "2026-07-01", False),
+    ],
+)
+def test_everything_is_counted_again_in_each_half_of_a_year(counted: str, today: str, again: bool) -> None:  # noqa: FBT001
+    assert make_events.is_new_half(counted, today) == again
+
+
+@pytest.fixture
+def counted(here: Checkout) -> Checkout:
+    """A checkout with consent, where what is enabled was counted, and no flusher touches the spool."""
+    here.hold_back_flusher()
+    compare(here)
+    return here
+
+
+def compare(checkout: Checkout) -> None:
+    make_events.compare(checkout.root, os.environb)
+
+
+def enable(checkout: Checkout, *links: str) -> None:
+    for link in links:
+        (checkout.path / link).symlink_to("/dev/null")
+
+
+def queued(checkout: Checkout) -> list[tuple[str, ...]]:
+    """The events of the spool: (event, its own values)."""
+    lines = (
+        Path(os.fsdecode(checkout.spool.file)).read_text().splitlines() if os.path.exists(checkout.spool.file) else []
+    )
+    found = [json.loads(line) for line in lines]
+    return [(e["event"], *(str(v) for k, v in e["properties"].items() if k[0] != "$")) for e in found]
+
+
+def test_the_first_comparison_is_with_nothing(here: Checkout) -> None:
+    here.hold_back_flusher()
+    enable(here, "services-enabled/plex.yml", "services-enabled/my-wiki.yml", "overrides-enabled/plex-nfs.yml")
+
+    compare(here)
+
+    assert queued(here) == [
+        ("override_enabled", "plex-nfs"),
+        ("service_enabled", "custom", "False"),
+        ("service_enabled", "plex", "True"),
+    ]
+
+
+def test_a_link_made_by_hand_and_one_that_went_are_recorded_once(counted: Checkout) -> None:
+    enable(counted, "services-enabled/plex.yml")
+    compare(counted)
+    compare(counted)
+    (counted.path / "services-enabled/plex.yml").unlink()
+    compare(counted)
+    compare(counted)
+
+    assert queued(counted) == [("service_enabled", "plex", "True"), ("service_disabled", "plex")]
+
+
+def test_several_commands_at_once_record_a_change_once(counted: Checkout) -> None:
+    enable(counted, "overrides-enabled/plex-nfs.yml")
+    words = [sys.executable, "-IS", str(ENTRY), "ran", "start", "0", "1.00", "1.50"]
+
+    running = [subprocess.Popen(words, cwd=counted.path, env=counted.env) for _ in range(5)]
+    assert [process.wait(60) for process in running] == [0] * 5
+
+    recorded = queued(counted)
+    assert recorded.count(("override_enabled", "plex-nfs")) == 1
+    assert recorded.count(("command_executed", "other", "True", "500")) == 0  # `start` is published
+    assert recorded.count(("command_executed", "start", "True", "500")) == 5
+
+
+@pytest.mark.parametrize("trouble", ["missing", "without .keep", "too many", "unreadable"])
+def test_a_folder_that_cannot_be_compared_keeps_its_names(
+    counted: Checkout, trouble: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    enable(counted, "services-enabled/plex.yml", "overrides-enabled/plex-nfs.yml")
+    compare(counted)
+    before = queued(counted)
+    folder = counted.path / "services-enabled"
+    if trouble == "too many":
+        monkeypatch.setattr(make_events, "MOST_LINKS", 1)
+    elif trouble == "without .keep":
+        (folder / ".keep").unlink()
+        (folder / "plex.yml").unlink()
+    else:
+        folder.rename(counted.path / "away")
+        if trouble == "unreadable":
+            folder.write_text("a file")
+    (counted.path / "overrides-enabled/plex-nfs.yml").unlink()
+
+    compare(counted)
+
+    assert queued(counted)[len(before) :] == [("override_disabled", "plex-nfs")]
+    assert b"service plex\n" in make_events._listed(counted.spool)
+
+
+def test_names_that_no_service_of_onramp_could_have_are_not_looked_at(counted: Checkout) -> None:
+    enable(counted, "services-enabled/two words.yml", "services-enabled/plex.yaml", "services-enabled/.yml")
+    (counted.path / "services-enabled" / os.fsdecode(b"\xff.yml")).touch()
+    (counted.path / "services-enabled/two\nlines.yml").touch()
+
+    compare(counted)
+
+    assert queued(counted) == []
+
+
+def test_a_busy_lock_or_a_full_spool_repeats_an_event_and_never_loses_it(
+    counted: Checkout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    enable(counted, "services-enabled/plex.yml")
+    lock = counted.spool.take_lock()
+    compare(counted)
+    os.close(lock)
+    monkeypatch.setattr("onramp_analytics.spool.CAP", 0)
+    compare(counted)
+    assert queued(counted) == []
+    monkeypatch.undo()
+
+    make_events.compare(counted.root, {os.fsencode(k): os.fsencode(v) for k, v in counted.env.items()})
+
+    assert queued(counted) == [("service_enabled", "plex", "True")]
+
+
+def test_a_damaged_list_is_written_again_without_events(counted: Checkout) -> None:
+    enable(counted, "services-enabled/plex.yml")
+    Path(os.fsdecode(counted.spool.folder), "enabled").write_bytes(b"2026-01-03\nservice pl")
+
+    compare(counted)
+
+    assert queued(counted) == []
+    assert make_events._listed(counted.spool) == b"2026-01-03\nservice plex\n"
+
+
+def test_twice_a_year_everything_is_counted_again(counted: Checkout) -> None:
+    enable(counted, "services-enabled/plex.yml", "services-enabled/jellyfin.yml")
+    compare(counted)
+    (counted.path / "services-enabled/jellyfin.yml").unlink()
+    before = len(queued(counted))
+
+    with freeze_time(f"{datetime.now(tz=timezone.utc).year + 1}-01-05"):
+        compare(counted)
+        compare(counted)
+
+    assert queued(counted)[before:] == [("service_enabled", "plex", "True"), ("service_disabled", "jellyfin")]
+
+
+@pytest.mark.parametrize("is_listed", [True, False])
+def test_after_reset_id_only_differences_are_recorded_also_in_the_next_half(
+    here: Checkout,
+    is_listed: bool,  # noqa: FBT001
+) -> None:
+    here.hold_back_flusher()
+    enable(here, "services-enabled/plex.yml")
+    if is_listed:
+        compare(here)
+
+    optin.reset_id(here.root)
+    compare(here)
+    enable(here, "services-enabled/jellyfin.yml")
+    with freeze_time(f"{datetime.now(tz=timezone.utc).year + 1}-07-05"):
+        compare(here)
+
+    assert queued(here) == [("service_enabled", "jellyfin", "False")]
+
+
+def test_trouble_with_the_list_never_loses_the_command_itself(counted: Checkout) -> None:
+    Path(os.fsdecode(counted.spool.folder), "enabled").unlink()
+    os.mkfifo(os.path.join(counted.spool.folder, b"enabled"))
+
+    done = subprocess.run(
+        [sys.executable, "-IS", str(ENTRY), "ran", "start", "0", "1.00", "1.50"],
+        cwd=counted.path,
+        env=counted.env,
+        timeout=30,
+        check=True,
+        capture_output=True,
     )
 
-    assert make_events._links(paths) == {
-        ("services-enabled", "two words"),
-        ("services-enabled", "two\nlines"),
-        ("services-enabled", "\udcff"),
-    }
+    assert (done.stdout, done.stderr) == (b"", b"")
+    assert queued(counted) == [("command_executed", "start", "True", "500")]
 
 
 @pytest.mark.parametrize(
@@ -97,7 +312,7 @@ def test_no_flusher_is_started_in_the_tool_container(
     monkeypatch.setattr(posix, "posix_spawn", spawned)
     monkeypatch.setattr(spawn, "_started", set())
 
-    spawn.start_flusher(Spool(os.fsencode(tmp_path)), root, {})
+    spawn.start_flusher(Spool(root), {})
 
     assert bool(started) == starts
 
@@ -111,5 +326,5 @@ def test_what_make_did_arrives(tmp_path: Path, receiver: Receiver) -> None:
     onramp.make("enable-service", "plex")
 
     assert receiver.wait_for(2)
-    assert [event["event"] for event in receiver.accepted] == ["service_enabled", "command_executed"]
+    assert [event["event"] for event in receiver.accepted] == ["command_executed", "service_enabled"]
     assert receiver.requests[0].json["api_key"] == KEY

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-import calendar
 import os
+import sys
 import time
+from datetime import date, timedelta
+from typing import TYPE_CHECKING
 
 import click
 
 from onramp_analytics.checkout import find
+from onramp_analytics.consent import AT_ONCE
 from onramp_analytics.errors import CouldNot
 
-as_json = click.option("--json", "as_json", is_flag=True, help="JSON, for a program.")
+if TYPE_CHECKING:
+    from onramp_analytics.consent import Send
+
+as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 def checkout(context: click.Context) -> bytes:
@@ -23,7 +29,7 @@ def checkout(context: click.Context) -> bytes:
     named = os.fsencode(context.obj) if context.obj else None
     found = find(named, os.environb)
     if found is None:
-        raise CouldNot("this is no OnRamp checkout: go to one, or name it with --root DIR")
+        raise CouldNot("this is not an OnRamp checkout: change to one, or name it with --root DIR")
     if not os.path.isdir(found):
         raise CouldNot(f"there is no folder {os.fsdecode(found)}: name the OnRamp checkout with --root DIR")
     return found
@@ -32,6 +38,39 @@ def checkout(context: click.Context) -> bytes:
 def counted(number: int, what: str) -> str:
     """Return "1 event", "2 events"."""
     return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
+def echo(text: str) -> str:
+    """Return text for a terminal: a path, or what a server or a file said, never puts a control character on it."""
+    return "".join(c if c.isprintable() or c == "\n" else "?" for c in text)
+
+
+def can_show(text: str) -> bool:
+    """Return whether standard output takes these characters: an ASCII terminal gets ASCII."""
+    try:
+        text.encode(sys.stdout.encoding or "ascii")
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True
+
+
+def schedule(how_often: Send, due: str = "") -> str:
+    """Say when events are sent.
+
+    Args:
+        how_often: DAILY or AT_ONCE.
+        due: the day on which the next ones are due, for the user; empty if nothing is queued.
+    """
+    if how_often == AT_ONCE:
+        return "Events are sent at once, some seconds after a command, to a project of your own."
+    when = f"; the next are due on {due}" if due else ", so you can see them, send them, or delete them before"
+    return f"Events are sent once a day, a day after they happened{when}."
+
+
+def day(timestamp: str, later: int = 0) -> str:
+    """Return the day of an event, or a later one, as "5 January 2026"."""
+    found = date.fromisoformat(timestamp[:10]) + timedelta(days=later)
+    return f"{found.day} {found:%B %Y}"
 
 
 def ago(when: float) -> str:
@@ -45,9 +84,3 @@ def ago(when: float) -> str:
 
 
 _UNITS = ((86_400, "day"), (3_600, "hour"), (60, "minute"))
-
-
-def seconds(timestamp: str) -> float:
-    """Return the timestamp of an event in seconds since 1970."""
-    numbers = map(int, timestamp[:19].replace("T", "-").replace(":", "-").split("-"))
-    return calendar.timegm((*numbers, 0, 0, 0))

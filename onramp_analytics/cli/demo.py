@@ -14,8 +14,10 @@ from typing import Any
 import click
 from rich.console import Console
 
-from onramp_analytics import consent, events, optin
+from onramp_analytics import consent, events
+from onramp_analytics.checkout import NAMES
 from onramp_analytics.errors import CouldNot
+from onramp_analytics.outbox import locks
 from onramp_analytics.receiver import Receiver
 from onramp_analytics.spool import Spool
 
@@ -81,9 +83,12 @@ class Demo:
         self._say("A throw-away OnRamp checkout, and a receiver that answers as PostHog does", str(self._receiver.url))
         (self._root / "services-available").mkdir(parents=True)
         (self._root / "Makefile").touch()
-        catalogue = self._root / os.fsdecode(events.CATALOGUE)
-        catalogue.parent.mkdir()
-        catalogue.write_text(PUBLISHED)
+        names = self._root / os.fsdecode(NAMES)
+        names.parent.mkdir()
+        names.write_text(PUBLISHED)
+        for folder in ("services-enabled", "overrides-enabled"):
+            (self._root / folder).mkdir()
+            (self._root / folder / ".keep").touch()
 
     def _enable(self) -> None:
         self._say("Opt in: nothing is collected before this")
@@ -134,7 +139,7 @@ class Demo:
     def _look_back(self, pending: list[dict[str, Any]]) -> None:
         self._say("Look back")
         deadline = time.monotonic() + PATIENCE
-        while optin.flusher_is_alive(Spool(os.fsencode(self._root))) and time.monotonic() < deadline:
+        while locks.flusher_is_alive(Spool(os.fsencode(self._root))) and time.monotonic() < deadline:
             time.sleep(0.02)
         self._console.print(self._run("status"), end="", markup=False)
         sent = [json.loads(line) for line in self._run("show-sent").splitlines()]

@@ -1,4 +1,4 @@
-"""doctor: everything that was looked at, a line each, with what to do where something is wrong."""
+"""doctor: one line for each check, with what to do if something is wrong."""
 
 from __future__ import annotations
 
@@ -11,59 +11,71 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from onramp_analytics import consent, health, userspool
-from onramp_analytics.cli.common import as_json, checkout, counted
+from onramp_analytics import consent, health
+from onramp_analytics.cli.common import as_json, can_show, checkout, counted, echo
 from onramp_analytics.consent import Consent
-from onramp_analytics.errors import CouldNot, Misconfigured
+from onramp_analytics.errors import Misconfigured
 from onramp_analytics.health import NOTE, OK, WRONG, Check
 from onramp_analytics.posthog import destination
 from onramp_analytics.posthog.outcome import ACCEPTED, REJECTED
 
-_MARKS = {OK: ("✓", "green"), NOTE: ("·", "yellow"), WRONG: ("✗", "bold red")}
+_MARKS = {OK: "✓", NOTE: "·", WRONG: "✗"}
+_ASCII_MARKS = {OK: "ok", NOTE: "--", WRONG: "!!"}
+_STYLES = {OK: "green", NOTE: "yellow", WRONG: "bold red"}
 
 
 @click.command()
-@click.option("--online", is_flag=True, help="Ask the host, too: one request without an event, as a flusher makes it.")
+@click.option("--online", is_flag=True, help="Contact the server, too, with a request that holds no event.")
 @as_json
 @click.pass_context
 def doctor(context: click.Context, *, online: bool, as_json: bool) -> int:
-    """Look at everything that events need to be stored and sent, and say what to do where something is wrong.
+    """Check everything that analytics need.
 
-    Nothing is changed, and nothing leaves this machine without --online. Exit status 1 when something is wrong.
+    Says what to do if something is wrong; exit status 1 then. Nothing is sent without --online. While analytics are on,
+    a file is written and deleted in the checkout, to see that it can be.
     """
     root = checkout(context)
     now = consent.ask(os.environb, root)
-    found = health.checks(root, now, userspool.spools_of(root), os.environ)
+    found = health.checks(root, now, os.environ)
     if online:
-        found.append(_online(now))
+        found.append(_online(root, now))
     if as_json:
-        click.echo(json.dumps([asdict(check) for check in found], indent=2))
+        click.echo(json.dumps({"version": 1, "checks": [asdict(check) for check in found]}, indent=2))
     else:
         _show(found)
     wrong = health.problems(found)
-    if wrong and not as_json:
-        raise CouldNot(f"{counted(len(wrong), 'thing')} wrong: see ✗ above")
+    if not as_json:
+        verdict = f"{counted(len(wrong), 'problem')} found." if wrong else "No problem found."
+        click.echo(f"{verdict} ({', '.join(f'{mark} {means}' for mark, means in _legend())})")
     return 1 if wrong else 0
+
+
+def _legend() -> list[tuple[str, str]]:
+    marks = _marks()
+    return [(marks[OK], "fine"), (marks[NOTE], "worth knowing"), (marks[WRONG], "to be fixed")]
+
+
+def _marks() -> dict[str, str]:
+    return _MARKS if can_show("✓·✗") else _ASCII_MARKS
 
 
 def _show(found: list[Check]) -> None:
     table = Table.grid(padding=(0, 2, 0, 0))
     for check in found:
-        mark, style = _MARKS[check.state]
-        table.add_row(Text(mark, style), check.what, Text(check.said))
+        table.add_row(Text(_marks()[check.state], _STYLES[check.state]), check.what, Text(echo(check.said)))
     Console(highlight=False).print(table)
 
 
-def _online(now: Consent) -> Check:
-    """Make one request like the flusher's, with no event in it, if we may make any."""
+def _online(root: bytes, now: Consent) -> Check:
+    """Make one request like the flusher's, with no event in it, if consent covers it."""
     if not now.on:
-        return Check("online", NOTE, "not asked, since analytics are off")
+        return Check("online", NOTE, "not contacted, since analytics are off")
     from onramp_analytics.posthog import capture  # loads posthog
 
     try:
-        where = destination.from_environ(os.environ)
+        where = destination.of(root, os.environ)
     except Misconfigured as error:
-        return Check("online", WRONG, f"not asked: {error}")
+        return Check("online", WRONG, f"not contacted: {error}")
     with capture.open_session(where) as session:
         outcome = capture.send(session, where, [])
     if outcome.kind in (ACCEPTED, REJECTED):  # to a batch without events PostHog may say either

@@ -9,11 +9,10 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from onramp_analytics import consent, userspool
-from onramp_analytics import spool as spools
+from onramp_analytics import consent
 from onramp_analytics.cli.common import checkout, counted
 from onramp_analytics.errors import CouldNot
-from onramp_analytics.outbox import segments
+from onramp_analytics.outbox import locks, segments
 from onramp_analytics.outbox.history import State
 from onramp_analytics.posthog.outcome import ACCEPTED
 from onramp_analytics.spool import Spool
@@ -30,22 +29,21 @@ from onramp_analytics.spool import Spool
 )
 @click.pass_context
 def flush(context: click.Context, timeout: float) -> None:
-    """Send what is pending now, and wait for it.
+    """Send every queued event now, and wait.
 
     Exit status 0 when nothing is left, 1 with the reason when something is.
     """
     root = checkout(context)
     until = time.monotonic() + timeout
-    now = consent.ask(os.environb, root)
-    waiting = [spool for spool in userspool.spools_of(root) if segments.count(spool) or segments.waiting(spool)]
-    if waiting and not now.on:
+    now, spool = consent.ask(os.environb, root), Spool(root)
+    if not (segments.count(spool) or segments.waiting(spool)):
+        click.echo("Nothing is queued.")
+        return
+    if not now.on:
         raise CouldNot(f"nothing was sent: analytics are off: {now.why}")
-    for spool in waiting:
-        _report(_send(spool, root, until))
-        if segments.waiting(spool):
-            raise CouldNot("something is left that cannot be read: `onramp-analytics doctor` names it")
-    if not waiting:
-        click.echo("Nothing is waiting.")
+    _report(_send(spool, root, until))
+    if segments.waiting(spool):
+        raise CouldNot("something is left that cannot be read: `onramp-analytics doctor` names it")
 
 
 def _send(spool: Spool, root: bytes, until: float) -> State:
@@ -53,10 +51,10 @@ def _send(spool: Spool, root: bytes, until: float) -> State:
     from onramp_analytics import flush as sender  # loads posthog, which takes longer than all other commands
 
     try:
-        spools.make_folder(spool)
-        with segments.flusher_lock(spool, max(until - time.monotonic(), 0.0)) as held:
+        os.close(spool.make_folder())
+        with locks.flusher_lock(spool, max(until - time.monotonic(), 0.0)) as held:
             if not held:
-                raise CouldNot("another flusher is still sending: try again in a moment")
+                raise CouldNot("events are still being sent in the background: try again in a moment")
             console = Console(stderr=True)
             columns = TextColumn("sending"), BarColumn(), MofNCompleteColumn()
             with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
@@ -64,14 +62,17 @@ def _send(spool: Spool, root: bytes, until: float) -> State:
                 return sender.run(spool, root, until - time.monotonic(), lambda done: bar.advance(task, done))
     except OSError as error:
         what = os.fsdecode(error.filename or "the spool")
-        raise CouldNot(f"{what} cannot be used ({error.strerror}): see `status`") from None
+        raise CouldNot(f"{what} cannot be used ({error.strerror}): see `onramp-analytics doctor`") from None
 
 
 def _report(state: State) -> None:
     parts = [f"sent {counted(state.sent, 'event')}"]
-    parts += [f"{n} refused by the server" for n in [state.refused] if n]
-    parts += [f"{n} too old" for n in [state.expired] if n]
-    parts += [f"{counted(n, 'damaged line')} skipped" for n in [state.skipped] if n]
+    if state.refused:
+        parts.append(f"{state.refused} refused by the server")
+    if state.expired:
+        parts.append(f"{state.expired} too old")
+    if state.skipped:
+        parts.append(f"{counted(state.skipped, 'damaged line')} skipped")
     if state.outcome == ACCEPTED or any((state.sent, state.refused, state.expired, state.skipped)):
         click.echo(", ".join(parts).capitalize() + ".")
     if state.outcome != ACCEPTED:

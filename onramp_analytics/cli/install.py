@@ -128,13 +128,13 @@ def _purge(opened: tree.Tree) -> list[str]:
     root = os.fsencode(opened.path)
     optin.disable(root)
     try:
-        is_changed = settings.forget(root)
+        settings.remove(root)  # analytics are off, so there is no other writer
     except OSError as error:
         raise CouldNot(
             f"onramp.lock could not be written ({error.strerror}): correct that, then run this again"
         ) from None
     after = integration.kept(opened)
-    changed = ["changed onramp.lock: the lines of others are kept"] if is_changed and "onramp.lock" in after else []
+    changed = ["changed onramp.lock: the lines of others are kept"] if "onramp.lock" in after else []
     return [f"deleted {name}" for name in before if name not in after] + changed
 
 

@@ -8,6 +8,7 @@ import sys
 import click
 
 from onramp_analytics import __version__
+from onramp_analytics.cli.common import echo
 from onramp_analytics.cli.consent import disable, enable, notice, reset_id, show_id
 from onramp_analytics.cli.dashboard import dashboard
 from onramp_analytics.cli.demo import demo
@@ -75,7 +76,7 @@ def main() -> int:
     except OSError as error:
         _stop_writing()
         what = os.fsdecode(error.filename or "the output")
-        return _fail(f"{what} cannot be used ({error.strerror}): mend that, then try again", 1)
+        return _fail(f"{what} cannot be used ({error.strerror}): correct that, then try again", 1)
     return status if isinstance(status, int) else 0
 
 
@@ -85,5 +86,5 @@ def _stop_writing() -> None:
 
 
 def _fail(sentence: str, status: int) -> int:
-    click.echo(f"onramp-analytics: {sentence}", err=True)
+    click.echo(echo(f"onramp-analytics: {sentence}"), err=True)
     return status

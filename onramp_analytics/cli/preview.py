@@ -1,64 +1,86 @@
-"""preview: the request that the flusher would make, made for real to a receiver on this machine, and printed."""
+"""preview: the request that would be made, made for real to a receiver on this machine, and shown."""
 
 from __future__ import annotations
 
 import json
 import os
 import time
+import urllib.parse
 from collections import Counter
 from collections.abc import Iterator
 
 import click
 
-from onramp_analytics import events
+from onramp_analytics import checkout as checkouts
+from onramp_analytics import consent, events, make_events
 from onramp_analytics.cli.common import as_json, checkout, counted
-from onramp_analytics.errors import CouldNot
-from onramp_analytics.outbox import overview
+from onramp_analytics.errors import CouldNot, Misconfigured
+from onramp_analytics.outbox.overview import Outbox
 from onramp_analytics.outbox.segments import Pending
+from onramp_analytics.posthog import destination
 from onramp_analytics.posthog.destination import Destination
 from onramp_analytics.posthog.outcome import ACCEPTED
 from onramp_analytics.receiver import Receiver, Request
 
-KEY = "phc_preview"  # stands for the project's key, which is never printed whole
+NOBODY = "00000000-0000-0000-0000-000000000000"  # the identifier before there is one
 PUBLISHED = b"\ncommand start\noverride plex-nfs\nservice plex\n"  # names for the examples
-EXAMPLES = ("plex", "plex-nfs", "start", "exit_2", True, 412)  # one value for each kind of property
+EXAMPLES = ("plex", "plex-nfs", "start", "exit_2", True, 410)  # one value for each kind of property
 
 
 @click.command()
 @as_json
 @click.pass_context
 def preview(context: click.Context, *, as_json: bool) -> None:
-    """Show what would leave, as it would arrive: the whole HTTP request, headers and body.
+    """Show the request that would be made.
 
-    What is pending goes over real HTTP to a receiver on this machine. It stays pending, and nothing leaves. Where
-    nothing is pending, one event of each kind is shown as an example.
+    The queued events are sent over HTTP to a receiver on this machine, and stay queued. While analytics are off, these
+    are the events that `enable` would queue. If there are none, one event of each kind is shown as an example.
     """
-    from onramp_analytics import flush
-    from onramp_analytics.posthog import capture  # loads posthog
+    from onramp_analytics import flush  # loads posthog
 
     root = checkout(context)
-    waiting = list(overview.of(root, Counter()))
-    if not waiting and not as_json:
-        click.echo("Nothing is waiting, so these are examples, one of each kind.\n")
-    with Receiver() as receiver:
-        where = Destination(KEY, receiver.url)
-        with capture.open_session(where) as session:
-            for batch in flush.batches(waiting or examples()):
-                outcome = capture.send(session, where, [found.event for found in batch])
-                if outcome.kind != ACCEPTED:
-                    raise CouldNot(f"the receiver on this machine was not reached: {outcome.reason}")
-                _show(receiver.requests.pop(), as_json=as_json)
+    what, found = _found(root)
     if not as_json:
-        click.echo(f"Nothing has left this machine. {KEY} stands for the project's key.")
+        click.echo(f"{what}\n")
+    shown = _shown(root)
+    for batch in flush.batches(found):
+        _show(_request(shown, batch), shown, as_json=as_json)
+    if not as_json:
+        click.echo("Nothing was sent: this went to a receiver on this machine only, and nothing was stored.")
+
+
+def _found(root: bytes) -> tuple[str, list[Pending]]:
+    """Return what is shown, in a sentence and as events."""
+    if consent.ask(os.environb, root).on:
+        found = list(Outbox(root).pending(Counter()))
+        if found:
+            return "These events are queued. This is how they will be sent:", found
+    else:
+        found = list(inventory(root))
+        if found:
+            return "Analytics are off. These are the events that `enable` would queue now:", found
+    return "Nothing is queued, so these are examples, one of each kind:", list(examples())
+
+
+def inventory(root: bytes) -> Iterator[Pending]:
+    """Yield the events that `enable` would queue now: what is enabled in the checkout."""
+    published = checkouts.published(root)
+    after = make_events.enabled(root, set())
+    for name, given in make_events.changes(set(), after, lambda name: events.has_scaffold(name, published)):
+        values = events.clean(name, given, published, events.VERSION)
+        if values is not None:
+            yield _event(name, values)
 
 
 def examples() -> Iterator[Pending]:
-    """Yield one event of each kind, as the catalogue has them, of an installation that there is not."""
-    nobody = events.uuid4(os.urandom(16))
-    for name, (_why, properties) in events.EVENTS.items():
-        values = {p.name: _example(p) for p in properties}
-        line = events.build(name, values, nobody, time.time_ns(), os.urandom(16))
-        yield Pending(json.loads(line), line, 0)
+    """Yield one event of each kind, of an installation that does not exist."""
+    for name, event in events.EVENTS.items():
+        yield _event(name, {p.name: _example(p) for p in event.properties})
+
+
+def _event(name: str, values: dict[str, events.Value]) -> Pending:
+    line = events.build(name, values, NOBODY, time.time(), os.urandom(16))
+    return Pending(json.loads(line), line, 0)
 
 
 def _example(of: events.Property) -> events.Value:
@@ -72,14 +94,39 @@ def _example(of: events.Property) -> events.Value:
     raise AssertionError(f"add an example for {of.name}")
 
 
-def _show(request: Request, *, as_json: bool) -> None:
+def _shown(root: bytes) -> Destination:
+    """Return where the request would go, with the key made unreadable."""
+    try:
+        where = destination.of(root, os.environ)
+    except Misconfigured:
+        return Destination("phc_none", destination.US_CLOUD)
+    return Destination(destination.masked(where.key).replace("…", "..."), where.host)
+
+
+def _request(shown: Destination, batch: list[Pending]) -> Request:
+    """Make the request to a receiver on this machine, addressed as it would be."""
+    from onramp_analytics.posthog import capture  # loads posthog
+
+    with Receiver() as receiver:
+        here = Destination(shown.key, receiver.url)
+        with capture.open_session(here) as session:
+            session.headers["Host"] = urllib.parse.urlsplit(shown.host).netloc
+            outcome = capture.send(session, here, [found.event for found in batch])
+        if outcome.kind != ACCEPTED:
+            raise CouldNot(f"the receiver on this machine could not be reached: {outcome.reason}")
+        return receiver.requests.pop()
+
+
+def _show(request: Request, shown: Destination, *, as_json: bool) -> None:
     sizes = {"bytes": len(request.raw), "bytes_decompressed": len(request.body)}
+    method, path, protocol = request.line.split()
     if as_json:
-        click.echo(json.dumps({"line": request.line, "headers": dict(request.headers), "body": request.json, **sizes}))
+        whole = {"version": 1, "line": request.line, "url": f"{shown.host}{path}", "headers": dict(request.headers)}
+        click.echo(json.dumps({**whole, "body": request.json, **sizes}))
         return
-    click.echo(request.line)
+    click.echo(f"{method} {shown.host}{path} {protocol}")
     for name, value in request.headers:
         click.echo(f"{name}: {value}")
     click.echo(f"\n{json.dumps(request.json, indent=2)}\n")
     what = counted(len(request.events), "event")
-    click.echo(f"{what}: {sizes['bytes']:,} bytes on the wire, {sizes['bytes_decompressed']:,} decompressed.\n")
+    click.echo(f"{what}: {sizes['bytes']:,} bytes sent, {sizes['bytes_decompressed']:,} before compression.\n")

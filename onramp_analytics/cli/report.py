@@ -15,10 +15,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from onramp_analytics import userspool
 from onramp_analytics.cli.common import as_json, checkout, counted
 from onramp_analytics.errors import CouldNot
-from onramp_analytics.outbox import history, overview
+from onramp_analytics.outbox.overview import Outbox
 from onramp_analytics.report import page
 from onramp_analytics.report import summary as reports
 from onramp_analytics.report.summary import Chart
@@ -38,8 +37,9 @@ def report(context: click.Context, html: Path | None, *, as_json: bool) -> None:
     It is made of what waits and of the log of what was sent (the newest 1,000 events), which both are on this machine.
     """
     root = checkout(context)
-    sent = [event for spool in userspool.spools_of(root) for event in history.sent(spool)]
-    waiting = [found.event for found in overview.of(root, Counter())]
+    outbox = Outbox(root)
+    sent = outbox.sent()
+    waiting = [found.event for found in outbox.pending(Counter())]
     found = reports.summary([*sent, *waiting])
     if html:
         _write(html, page.page(found, sent, waiting))

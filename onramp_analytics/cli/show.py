@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections import Counter
 from collections.abc import Iterable
@@ -12,38 +13,45 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from onramp_analytics import events, userspool
-from onramp_analytics.cli.common import ago, as_json, checkout, counted, seconds
-from onramp_analytics.outbox import history, overview
+from onramp_analytics import consent, events
+from onramp_analytics.cli.common import as_json, checkout, counted, day, schedule
+from onramp_analytics.outbox import overview
+from onramp_analytics.outbox.overview import Outbox
+from onramp_analytics.posthog import destination
 
 
 @click.command("show-pending")
 @as_json
 @click.pass_context
 def show_pending(context: click.Context, *, as_json: bool) -> None:
-    """Print every event that waits, exactly as it will be sent.
+    """Show every queued event, as it will be sent.
 
-    A table on a terminal; one JSON object a line with --json or in a pipe.
+    A table on a terminal; one JSON object per line with --json or in a pipe.
     """
     root = checkout(context)
     counts: Counter[str] = Counter()
-    _show((found.event for found in overview.of(root, counts)), as_json=as_json, nothing="Nothing is waiting.")
-    if counts[overview.SKIPPED]:
-        click.echo(f"{counted(counts[overview.SKIPPED], 'damaged line')} skipped.", err=True)
-    if counts[overview.EXPIRED]:
-        click.echo(f"{counted(counts[overview.EXPIRED], 'event')} left out: too old to be sent.", err=True)
+    found = [pending.event for pending in Outbox(root).pending(counts)]
+    _show(found, as_json=as_json, nothing="Nothing is queued. Sent events: onramp-analytics show-sent")
+    for what, label in ((overview.SKIPPED, "damaged line"), (overview.EXPIRED, "event that is too old")):
+        if counts[what]:
+            click.echo(f"{counted(counts[what], label)} left out.", err=True)
+    if found and not as_json and sys.stdout.isatty() and consent.ask(os.environb, root).on:
+        oldest = min(event["timestamp"] for event in found)
+        click.echo(schedule(destination.send(root, os.environ), day(oldest, 2)))
+        click.echo("To send them now: make analytics-flush. To delete them: make analytics-disable.")
 
 
 @click.command("show-sent")
 @as_json
 @click.pass_context
 def show_sent(context: click.Context, *, as_json: bool) -> None:
-    """Print the events that were sent, from the log on this machine (the newest 1,000).
+    """Show the events that were sent.
 
-    A table on a terminal; one JSON object a line with --json or in a pipe.
+    They come from the log on this machine, which keeps the newest 1,000. A table on a terminal; one JSON object per
+    line with --json or in a pipe.
     """
-    sent = (event for spool in userspool.spools_of(checkout(context)) for event in history.sent(spool))
-    _show(sent, as_json=as_json, nothing="Nothing was sent yet.")
+    found = Outbox(checkout(context)).sent()
+    _show(found, as_json=as_json, nothing="Nothing was sent. Queued events: onramp-analytics show-pending")
 
 
 def _show(found: Iterable[dict[str, Any]], *, as_json: bool, nothing: str) -> None:
@@ -51,18 +59,15 @@ def _show(found: Iterable[dict[str, Any]], *, as_json: bool, nothing: str) -> No
         for event in found:
             click.echo(json.dumps(event))
         return
-    table = Table("when", "event", "properties", box=None, padding=(0, 2, 0, 0))
+    table = Table("day", "event", "properties", box=None, padding=(0, 2, 0, 0))
     for event in found:
         own = {k: v for k, v in event["properties"].items() if k not in events.FIXED}
-        table.add_row(
-            ago(seconds(event["timestamp"])),
-            event["event"],
-            "  ".join(f"{k}={json.dumps(v)}" for k, v in own.items()),
-        )
+        values = "  ".join(f"{k}={json.dumps(v)}" for k, v in own.items())
+        table.add_row(event["timestamp"][:10], event["event"], values)
     if not table.row_count:
         click.echo(nothing)
         return
     console = Console(highlight=False)
     console.print(table, markup=False)
     fixed = ", ".join(f"{k}={json.dumps(v)}" for k, v in events.FIXED.items())
-    console.print(f"With each of them, and with an identifier: {fixed}\nWhole, as they are sent: --json", markup=False)
+    console.print(f"Each also holds an identifier and {fixed}. To see them whole: --json", markup=False)

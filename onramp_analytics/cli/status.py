@@ -1,4 +1,4 @@
-"""status: whether anything is recorded, what is queued, where it goes, and what is wrong."""
+"""status: whether anything is recorded, what is queued, where it is sent and when, and what is wrong."""
 
 from __future__ import annotations
 
@@ -7,88 +7,109 @@ import os
 import textwrap
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from typing import Any
 
 import click
 from rich.console import Console
 
-from onramp_analytics import consent, health, optin, userspool
-from onramp_analytics import spool as spools
-from onramp_analytics.cli.common import ago, as_json, checkout, counted, seconds
+from onramp_analytics import consent, health
+from onramp_analytics.cli.common import ago, as_json, checkout, counted, day, echo, schedule
 from onramp_analytics.errors import Misconfigured
-from onramp_analytics.outbox import history, overview, segments
+from onramp_analytics.outbox.overview import Outbox
 from onramp_analytics.posthog import destination
+from onramp_analytics.posthog.outcome import ACCEPTED
 
 
 @click.command()
 @as_json
 @click.pass_context
 def status(context: click.Context, *, as_json: bool) -> None:
-    """Say whether anything is collected, what waits, where it goes, and what is wrong."""
-    found = _status(checkout(context))
+    """Show whether analytics are on.
+
+    Also shows what is queued, where and when it is sent, and what is wrong.
+    """
+    found = look(checkout(context))
     if as_json:
         click.echo(json.dumps(found, indent=2))
         return
-    click.echo(f"Analytics are {'on' if found['on'] else 'off'}: {found['why']}.")
-    for label, text in _status_rows(found):
-        click.echo(_filled(f"  {label:<13}", text))
-    turn = "off: make analytics-disable" if found["on"] else "on: make analytics-enable"
-    click.echo(f"To turn them {turn} (or `onramp-analytics {'disable' if found['on'] else 'enable'}`)")
+    click.echo(echo(f"Analytics are {'on' if found['on'] else 'off'}: {found['why']}."))
+    for label, text in _rows(found):
+        click.echo(echo(_filled(f"  {label:<13}", text)))
+    if found["turn"]:
+        click.echo(f"To turn them {'off' if found['on'] else 'on'}: {found['turn']}")
+
+
+def look(root: bytes) -> dict[str, Any]:
+    """Return everything that `status` shows, as it is; times are in seconds since 1970."""
+    now, outbox = consent.ask(os.environb, root), Outbox(root)
+    last, not_before = outbox.last_run(), outbox.spool.not_before()
+    first = next(outbox.pending(Counter()), None)
+    checks = health.checks(root, now, os.environ)
+    return {
+        "version": 1,
+        "on": now.on,
+        "why": now.why,
+        "id": now.id or None,
+        "root": os.fsdecode(root),
+        "destination": _or_none(lambda: destination.of(root, os.environ).host),
+        "key": _or_none(lambda: destination.masked(destination.of(root, os.environ).key)),
+        "send": destination.send(root, os.environ),
+        "pending": outbox.count(),
+        "oldest": first and first.event["timestamp"],
+        "flusher_alive": outbox.flusher_is_alive(),
+        "last_run": asdict(last) if last.at else None,
+        "next_try": not_before if not_before > time.time() else None,
+        "problems": health.problems(checks) if now.on else [],
+        "notes": [check.said for check in checks if check.state == health.NOTE and now.on],
+        "turn": _turn(root, now),
+    }
+
+
+def _turn(root: bytes, now: consent.Consent) -> str | None:
+    """Return the command that turns analytics on or off; None if it would refuse."""
+    if now.on:
+        return "make analytics-disable"
+    if consent.do_not_track(os.environb) or consent.is_another_users(root):
+        return None
+    if consent.ENABLED_VARIABLE in os.environb or consent.refusal(consent.env_files(root)):
+        return None
+    return "make analytics-enable"
+
+
+def _or_none(setting: Callable[[], str]) -> str | None:
+    try:
+        return setting()
+    except Misconfigured:
+        return None
+
+
+def _rows(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    yield "checkout", found["root"]
+    if found["id"]:
+        yield "identifier", found["id"]
+    if found["on"]:
+        yield "destination", found["destination"] or "none, see below"
+        yield "key", found["key"] or "none, see below"
+    queued = counted(found["pending"], "event")
+    yield "queued", queued + (f", the oldest from {day(found['oldest'])}" if found["oldest"] else "")
+    if found["on"]:
+        yield "sent", schedule(found["send"], day(found["oldest"], 2) if found["oldest"] else "")
+        yield "last send", _last_run(found["last_run"])
+        yield "next try", _next_try(found)
+    elif found["pending"]:
+        yield "note", f"{queued} will be deleted by `make analytics-enable` and by `make analytics-disable`"
+    for problem in found["problems"]:
+        yield "problem", problem
+    for note in found["notes"]:
+        yield "note", note
 
 
 def _filled(label: str, text: str) -> str:
     after = " " * len(label)
     width = Console().width
     return textwrap.fill(text, width, initial_indent=label, subsequent_indent=after, break_on_hyphens=False)
-
-
-def _status(root: bytes) -> dict[str, Any]:
-    """Everything that `status` tells, as it is; times are in seconds since 1970."""
-    now, here = consent.ask(os.environb, root), userspool.spools_of(root)
-    last = max((history.load_state(spool) for spool in here), key=lambda state: state.at)
-    not_before = max(map(spools.not_before, here))
-    first = next(overview.of(root, Counter()), None)
-    checks = health.checks(root, now, here, os.environ)
-    return {
-        "on": now.on,
-        "why": now.why,
-        "notice_shown": now.notice_shown,
-        "id": now.id or None,
-        "root": os.fsdecode(root),
-        "destination": _or_none(destination.host),
-        "key": _or_none(lambda environ: destination.masked(destination.key(environ))),
-        "pending": sum(map(segments.count, here)),
-        "oldest": first and first.event["timestamp"],
-        "flusher_alive": any(map(optin.flusher_is_alive, here)),
-        "last_run": asdict(last) if last.at else None,
-        "next_try": not_before if not_before > time.time() else None,
-        "problems": health.problems(checks),
-        "notes": [check.said for check in checks if check.state == health.NOTE and now.on],
-    }
-
-
-def _or_none(setting: Callable[[Mapping[str, str]], str]) -> str | None:
-    try:
-        return setting(os.environ)
-    except Misconfigured:
-        return None
-
-
-def _status_rows(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    yield "checkout", found["root"]
-    yield "id", found["id"] or "none yet"
-    yield "destination", found["destination"] or "not usable, see below"
-    yield "key", found["key"] or "not usable, see below"
-    oldest = f", the oldest from {ago(seconds(found['oldest']))}" if found["oldest"] else ""
-    yield "pending", counted(found["pending"], "event") + oldest
-    yield "last send", _last_run(found["last_run"])
-    yield "next try", _next_try(found)
-    for problem in found["problems"]:
-        yield "problem", problem
-    for note in found["notes"]:
-        yield "note", note
 
 
 def _last_run(run: dict[str, Any] | None) -> str:
@@ -104,12 +125,9 @@ _LEFT_OUT = (("refused", "event refused by the server"), ("expired", "event too 
 
 def _next_try(found: dict[str, Any]) -> str:
     if found["flusher_alive"]:
-        return "a flusher is at work"
-    if not found["on"]:
-        return "none while analytics are off"
+        return "events are being sent in the background"
     if not found["next_try"]:
-        return "with the next event"
-    when, run = ago(found["next_try"]), found["last_run"]
-    if run and run["failures"]:
-        return f"with the next event, {when} at the earliest"
-    return f"in a few seconds, or else with the next event {when}"
+        return "with the next command"
+    run = found["last_run"]
+    failed = run and run["outcome"] != ACCEPTED and run["failures"]
+    return f"with the next command, {ago(found['next_try'])} at the earliest" + (", after a failure" if failed else "")

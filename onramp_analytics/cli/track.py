@@ -8,7 +8,7 @@ from onramp_analytics import events, tracker
 
 
 def _names() -> str:
-    lines = [f"{event} {' '.join(p.name for p in properties)}" for event, (_, properties) in events.EVENTS.items()]
+    lines = [f"{name} {' '.join(p.name for p in event.properties)}" for name, event in events.EVENTS.items()]
     return "\b\n" + "\n".join(lines)
 
 
@@ -22,7 +22,7 @@ def _names() -> str:
 def track(context: click.Context, event: str, properties: tuple[str, ...]) -> None:
     """Record one event, and return at once.
 
-    Prints nothing, and ends with 0 also when the machine is in the way (`status` tells); with 2 for an unknown event or
-    property.
+    Prints nothing. Exit status 0, also when the event could not be stored (`status` shows why); 2 for an unknown event
+    or property.
     """
     context.exit(tracker.main(context.obj, [event, *properties]))

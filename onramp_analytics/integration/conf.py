@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 
+from onramp_analytics.consent import AT_ONCE, DAILY
 from onramp_analytics.errors import Misconfigured
 from onramp_analytics.posthog import destination
 
-FILE = "make.d/analytics.conf"
-KEY, HOST, SEND = "ANALYTICS_API_KEY", "ANALYTICS_HOST", "ANALYTICS_SEND"
-DOCS_URL, CONTACT = "ANALYTICS_DOCS_URL", "ANALYTICS_CONTACT"
-DAILY, AT_ONCE = "daily", "at-once"
+FILE = destination.CONF
+KEY, HOST, SEND = destination.CONF_KEY, destination.CONF_HOST, destination.CONF_SEND
+DOCS_URL, CONTACT = destination.CONF_DOCS, destination.CONF_CONTACT
 #: option of `install` -> the key in the file, in the order of the file
 OPTIONS = {"--api-key": KEY, "--host": HOST, "--send": SEND, "--docs-url": DOCS_URL, "--contact": CONTACT}
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from importlib import resources
 
+from onramp_analytics.consent import AT_ONCE
 from onramp_analytics.integration import conf
 from onramp_analytics.posthog import destination
 
@@ -65,7 +66,7 @@ def _where(settings: Mapping[str, str]) -> str:
         where = "No PostHog project is set for this checkout, so nothing is sent.\n"
     else:
         key = destination.masked(settings[conf.KEY])
-        how_often = "some seconds after a command" if settings[conf.SEND] == conf.AT_ONCE else "once a day"
+        how_often = "some seconds after a command" if settings[conf.SEND] == AT_ONCE else "once a day"
         where = f"OnRamp's events are sent to {settings[conf.HOST]} (project `{key}`), {how_often}.\n"
     contact = settings.get(conf.CONTACT)
     return where + (f"To reach the people who run the project: {contact}\n" if contact else "")

@@ -10,11 +10,11 @@ import os
 import re
 from collections.abc import Iterable
 
-from onramp_analytics import events
+from onramp_analytics import checkout, events
 from onramp_analytics.errors import CouldNot
 from onramp_analytics.integration import upstream
 
-FILE = "make.d/analytics.names"
+FILE = os.fsdecode(checkout.NAMES)
 #: kind -> the folders whose `NAME.yml` it is.
 FOLDERS = {
     "service": ("services-available/", "services-available/games/"),

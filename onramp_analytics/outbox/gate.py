@@ -8,29 +8,36 @@ from __future__ import annotations
 
 import json
 import re
+from functools import cache
 from typing import Any
 
 from onramp_analytics import events
 
 _UUID = "[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
-_TIMESTAMP = (
-    r"(?:19[7-9]\d|[2-9]\d{3})-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])T(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d\.\d{6}Z"
-)
+_TIMESTAMP = r"(?:19[7-9]\d|[2-9]\d{3})-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])T12:00:00\.000000Z"
 _VALUE = rf'"[A-Za-z0-9._-]{{1,{events.LONGEST_NAME}}}"|true|false|\d+'
-_VERSION = r"\d[\d.]{0,19}"  # of another version of ours, too
+#: Of another version of ours, too: as packaging.python.org has them, without epochs and local parts.
+_VERSION = r"(?=.{1,20}\")\d+(?:\.\d+)*(?:(?:a|b|rc)\d+)?(?:\.post\d+)?(?:\.dev\d+)?"
 _CONSTANTS = {name: value for name, value in events.FIXED.items() if name != "$lib_version"}
 
 
-def _pattern(event: str) -> re.Pattern[str]:
-    """What `events.build` writes for an event."""
-    own = ",".join(f'"{p.name}":({_VALUE})' for p in events.EVENTS[event][1])
+def _pattern(event: str, version: int) -> re.Pattern[str]:
+    """Return what `events.build` writes for an event under a version of the catalog."""
+    own = ",".join(f'"{p.name}":({_VALUE})' for p in events.EVENTS[event].agreed(version))
     return re.compile(
         rf'\{{"event":"{event}","uuid":"({_UUID})","distinct_id":"({_UUID})","timestamp":"({_TIMESTAMP})",'
         rf'"properties":\{{{own},{re.escape(events.members(_CONSTANTS))},"\$lib_version":"({_VERSION})"\}}\}}\n?'
     )
 
 
-_PATTERNS = {event: _pattern(event) for event in events.EVENTS}
+@cache
+def _forms(event: str) -> tuple[tuple[re.Pattern[str], tuple[events.Property, ...]], ...]:
+    """Return the forms that an event has had, the newest first: one for each version that changed it."""
+    found = events.EVENTS.get(event)
+    if not found:
+        return ()
+    versions = {found.since, *(p.since for p in found.properties if p.since > found.since)}
+    return tuple((_pattern(event, version), found.agreed(version)) for version in sorted(versions, reverse=True))
 
 
 def admit(line: bytes, published: bytes) -> tuple[dict[str, Any], bytes] | None:
@@ -38,20 +45,21 @@ def admit(line: bytes, published: bytes) -> tuple[dict[str, Any], bytes] | None:
 
     Args:
         line: what was read, with or without its line break.
-        published: what `events.published()` returned. A name that OnRamp does not publish (any more) is replaced.
+        published: what `checkout.published()` returned. A name that OnRamp does not publish (any more) is replaced.
 
     Returns:
         The event, and its line; None when no version of ours could have written it.
     """
     text = line.decode("latin-1")  # never fails, and has no letter but ASCII's that a pattern takes
     name = text.removeprefix('{"event":"').partition('"')[0]
-    found = _PATTERNS[name].fullmatch(text) if name in _PATTERNS else None
+    found = next(((match, own) for pattern, own in _forms(name) if (match := pattern.fullmatch(text))), None)
     if not found:
         return None
-    uuid, distinct_id, timestamp, *values, version = found.groups()
+    match, own = found
+    uuid, distinct_id, timestamp, *values, version = match.groups()
     properties: dict[str, Any] = {}
     is_exact = text.endswith("\n")
-    for p, value in zip(events.EVENTS[name][1], values, strict=True):
+    for p, value in zip(own, values, strict=True):
         try:
             cleaned = p.clean(value.strip('"'), published)
         except ValueError:

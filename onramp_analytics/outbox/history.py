@@ -5,7 +5,6 @@ Told to people, never relied upon: a file that is lost or damaged costs an entry
 
 from __future__ import annotations
 
-import errno
 import json
 import math
 import os
@@ -13,17 +12,19 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields, replace
-from typing import Any, BinaryIO
+from typing import Any
 
-from onramp_analytics import spool as spools
+from onramp_analytics import files
 from onramp_analytics.outbox.gate import admit, as_line
-from onramp_analytics.outbox.segments import Pending, open_segment
-from onramp_analytics.spool import Spool
+from onramp_analytics.outbox.segments import Pending, open_file, opened
+from onramp_analytics.spool import Spool, is_ours
 
+STATE, SENT, REFUSED = b"state.json", b"sent", b"refused"  # names in the folder of the flusher
 SENT_KEPT = 1_000  # events, the contract's
 SENT_BYTES = 1 << 20  # the log of what was sent is cut when it is larger; 1,000 events take less than half of it
 REFUSED_KEPT = 100  # events, the contract's
 REFUSED_BYTES = 1 << 17
+_APPEND = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 MOST_FAILURES = 1_000  # what a damaged file may claim; the back-off stops growing long before
 
 
@@ -56,7 +57,7 @@ class State:
 
 def load_state(spool: Spool) -> State:
     """Return how the last run ended; what is unknown or damaged has its default."""
-    found = next(iter(_entries(spool, b"state.json")), {})
+    found = next(iter(_entries(spool, STATE)), {})
     good = {f.name: found[f.name] for f in fields(State) if _fits(found.get(f.name), f.default)}
     state = State(**good)
     return replace(state, failures=min(max(state.failures, 0), MOST_FAILURES))
@@ -68,49 +69,37 @@ def _fits(value: object, default: object) -> bool:
 
 def save_state(spool: Spool, state: State) -> None:
     """Keep how this run ended."""
-    _write_whole(spool, b"state.json", as_line(asdict(state)))
+    with suppress(OSError), opened(spool) as folder:
+        if folder is not None:
+            files.replace(folder, STATE, as_line(asdict(state)))
 
 
 def log_sent(spool: Spool, batch: list[Pending]) -> None:
     """Add events to the log of what was sent, and cut it to the newest 1,000 once it is large."""
-    _append(spool, b"sent", b"".join(p.line for p in batch), largest=SENT_BYTES, kept=SENT_KEPT)
+    _append(spool, SENT, b"".join(p.line for p in batch), largest=SENT_BYTES, kept=SENT_KEPT)
 
 
 def log_refused(spool: Spool, batch: list[Pending], reason: str) -> None:
     """Keep events that the server refuses for good, with the server's reason; the newest 100 of them."""
     lines = b"".join(as_line({"reason": reason, "event": p.event}) for p in batch)
-    _append(spool, b"refused", lines, largest=REFUSED_BYTES, kept=REFUSED_KEPT)
+    _append(spool, REFUSED, lines, largest=REFUSED_BYTES, kept=REFUSED_KEPT)
 
 
 def sent(spool: Spool) -> list[dict[str, Any]]:
     """Return the newest 1,000 events that were sent, oldest first; one that was sent twice is there once."""
-    told = (json.loads(line) for line in _lines(spool, b"sent") if admit(line, b""))
+    told = (json.loads(line) for line in _lines(spool, SENT) if admit(line, b""))
     by_uuid = {event["uuid"]: event for event in told}
     return list(by_uuid.values())[-SENT_KEPT:]
 
 
 def refused(spool: Spool) -> list[dict[str, Any]]:
     """Return the newest 100 refused events as `{"reason": …, "event": …}`, oldest first."""
-    return _entries(spool, b"refused")[-REFUSED_KEPT:]
-
-
-def forget(spool: Spool) -> None:
-    """Delete the log of what was sent and of what was refused: they hold an identifier that is no more."""
-    for name in (b"sent", b"refused"):
-        with suppress(OSError):
-            os.unlink(_path(spool, name))
+    return _entries(spool, REFUSED)[-REFUSED_KEPT:]
 
 
 def paths(spool: Spool) -> list[bytes]:
     """Return where the state and the logs are kept."""
-    return [spool.folder + b"/" + name for name in (b"state.json", b"sent", b"refused")]
-
-
-def _path(spool: Spool, name: bytes) -> bytes:
-    """The path of a file in the folder; an `OSError` where the folder is none, or a link that leads elsewhere."""
-    if not spools.has_folder(spool):
-        raise NotADirectoryError(errno.ENOTDIR, "not a folder", spool.folder)
-    return spool.folder + b"/" + name
+    return [spool.folder + b"/" + name for name in (STATE, SENT, REFUSED)]
 
 
 def _entries(spool: Spool, name: bytes) -> list[dict[str, Any]]:
@@ -124,7 +113,7 @@ def _entries(spool: Spool, name: bytes) -> list[dict[str, Any]]:
 
 
 def _lines(spool: Spool, name: bytes) -> Iterator[bytes]:
-    with suppress(OSError), open_segment(_path(spool, name), 0) as file:
+    with suppress(OSError), open_file(spool, name) as file:
         yield from file
 
 
@@ -133,32 +122,17 @@ def _append(spool: Spool, name: bytes, lines: bytes, *, largest: int, kept: int)
 
     A log that cannot be written (disk full) must not keep events from being acknowledged.
     """
-    with suppress(OSError):
-        with _create(spool, name, os.O_APPEND) as file:
+    with suppress(OSError), opened(spool) as folder:
+        if folder is None:
+            return
+        fd = os.open(name, _APPEND, 0o600, dir_fd=folder)
+        with open(fd, "wb") as file:
+            found = os.fstat(fd)
+            if found.st_nlink != 1 or not is_ours(found):
+                return
             file.write(lines)
             size = file.tell()
         if size > largest:
-            with open_segment(_path(spool, name), 0) as file:
+            with open_file(spool, name) as file:
                 newest = deque(file, kept)
-            _write_whole(spool, name, b"".join(newest))
-
-
-def _write_whole(spool: Spool, name: bytes, content: bytes) -> None:
-    part = name + b".part"
-    with suppress(OSError):
-        with suppress(FileNotFoundError):
-            os.unlink(_path(spool, part))
-        with _create(spool, part, os.O_EXCL) as file:
-            file.write(content)
-        os.replace(_path(spool, part), _path(spool, name))
-
-
-def _create(spool: Spool, name: bytes, flags: int) -> BinaryIO:
-    flags |= os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
-    fd = os.open(_path(spool, name), flags, 0o600)
-    found = os.fstat(fd)
-    if found.st_nlink != 1:
-        os.close(fd)
-        raise FileExistsError(errno.EEXIST, "not a file of ours", name)
-    spools.give_to_owner(spool.home, fd, found)
-    return open(fd, "wb")
+            files.replace(folder, name, b"".join(newest))

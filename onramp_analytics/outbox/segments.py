@@ -1,13 +1,12 @@
 """The flusher's half of the on-disk protocol: claim, read, acknowledge.
 
-A segment is a file `<ns>-<pid>.<offset>` in the spool's folder. It is a spool that was claimed by renaming it, or one
+A segment is a file `<ns>-<pid>.<offset>` in the flusher's folder. It is a spool that was claimed by renaming it, or one
 event that a tracker spilled. The offset in its name says how many bytes are done; renaming it to a higher offset is
 the acknowledgement, one atomic step with nothing to keep in step with it. See `spool.py` for the files and the races.
 """
 
 from __future__ import annotations
 
-import errno
 import os
 import stat
 import time
@@ -16,35 +15,33 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any, BinaryIO, NamedTuple
 
-from filelock import FileLock, Timeout
-
-from onramp_analytics import spool as spools
+from onramp_analytics import files
 from onramp_analytics.errors import CouldNot
 from onramp_analytics.outbox import gate
-from onramp_analytics.spool import Spool
+from onramp_analytics.outbox.locks import FLUSHER, locked
+from onramp_analytics.spool import STAMP, Spool, is_ours, segment_name
 
 LONGEST_LINE = 1 << 16  # bytes; ours are below 1 KiB, and a longer one is skipped without being read into memory
-LONGEST_OFFSET = 18  # digits; a longer one is no file's
-POLL = 0.01  # seconds between two tries for a lock
+LONGEST_OFFSET = 18  # digits; a longer one belongs to no file
 ABANDONED = 60  # seconds after which a half-spilled event has no tracker any more
 _READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """Claimed events: the path without its offset, and the offset in bytes from which on they are not done."""
+    """Claimed events: the name without its offset, and the offset in bytes from which on they are not done."""
 
     stem: bytes
     offset: int
 
     @property
-    def path(self) -> bytes:
-        """The file's present name."""
+    def name(self) -> bytes:
+        """The present name of the file in the flusher's folder."""
         return b"%s.%d" % (self.stem, self.offset)
 
 
 class Pending(NamedTuple):
-    """One event as it will leave, the same as a line, and where in its file it ends, in bytes."""
+    """One event as it will be sent, the same as a line, and where in its file it ends, in bytes."""
 
     event: dict[str, Any]
     line: bytes
@@ -52,65 +49,17 @@ class Pending(NamedTuple):
 
 
 @contextmanager
-def locked(spool: Spool, timeout: float = 2.0) -> Iterator[bool]:
-    """Hold the spool's lock, as the trackers do.
-
-    Args:
-        spool: whose lock.
-        timeout: seconds to wait for it.
-
-    Yields:
-        True when it is held; False when it stayed busy (somebody who holds it was stopped).
-
-    Raises:
-        OSError: the lock file cannot be opened.
-    """
-    lock = spools.take_lock(spool, timeout)
+def opened(spool: Spool) -> Iterator[int | None]:
+    """Hold a descriptor of the flusher's folder; None if there is none of ours."""
     try:
-        yield lock >= 0
-    finally:
-        if lock >= 0:
-            os.close(lock)
-
-
-@contextmanager
-def flusher_lock(spool: Spool, timeout: float = 2.0) -> Iterator[bool]:
-    """Hold the lock of the one flusher, as `locked` does. The folder must be there, or it is an `OSError`.
-
-    Looked at before each try: filelock 4.1 makes a folder that is missing, and `disable` may just have removed it.
-    """
-    path = flusher_lock_path(spool)
-    lock = FileLock(os.fsdecode(path), timeout=0, mode=0o600)
-    deadline = time.monotonic() + timeout
-    while True:
-        if not spools.has_folder(spool):
-            raise NotADirectoryError(errno.ENOTDIR, "not a folder", spool.folder)
-        try:
-            lock.acquire()
-            break
-        except Timeout:
-            if time.monotonic() >= deadline:
-                yield False
-                return
-        time.sleep(POLL)
+        folder = spool.open_folder()
+    except OSError:
+        yield None
+        return
     try:
-        _give_to_owner(spool, path)
-        yield True
+        yield folder
     finally:
-        lock.release()
-
-
-def _give_to_owner(spool: Spool, path: bytes) -> None:
-    fd = os.open(path, _READ)
-    try:
-        spools.give_to_owner(spool.home, fd, os.fstat(fd))
-    finally:
-        os.close(fd)
-
-
-def flusher_lock_path(spool: Spool) -> bytes:
-    """Return the path of the lock that the one flusher holds."""
-    return spool.folder + b"/flusher.lock"
+        os.close(folder)
 
 
 def waiting(spool: Spool) -> list[Segment]:
@@ -119,19 +68,17 @@ def waiting(spool: Spool) -> list[Segment]:
     for name in _names(spool):
         stem, _, offset = name.partition(b".")
         if offset.isdigit() and len(offset) <= LONGEST_OFFSET and stem.replace(b"-", b"").isdigit():
-            found.append(Segment(spool.folder + b"/" + stem, int(offset)))
+            found.append(Segment(stem, int(offset)))
     return sorted(found, key=lambda segment: segment.stem)
 
 
 def _names(spool: Spool) -> list[bytes]:
-    try:
-        return os.listdir(spool.folder) if spools.has_folder(spool) else []
-    except OSError:  # another user's
-        return []
+    with opened(spool) as folder:
+        return [os.fsencode(name) for name in os.listdir(folder)] if folder is not None else []
 
 
 def count(spool: Spool) -> int:
-    """Return how many lines wait, without looking into them."""
+    """Return how many lines are pending, without looking into them."""
     lines = 0
     for file in pending_files(spool):
         last = b"\n"
@@ -146,24 +93,30 @@ def claim(spool: Spool) -> Segment | None:
     """Take the spool as it is, so that trackers start a new one. Hold the flusher's lock.
 
     Returns:
-        The new segment; None when nothing is pending or what is there is not a spool.
+        The new segment; None when nothing is pending or what is there is not a spool of ours.
 
     Raises:
-        CouldNot: somebody holds the spool's lock and does not let go.
+        CouldNot: a process holds the spool's lock and does not let go.
         OSError: the machine is in the way.
     """
-    with locked(spool) as held:
-        if not held:
-            raise CouldNot("the spool is locked by a process that does not move; end it, then try again")
-        try:
-            found = os.lstat(spool.file)
-        except FileNotFoundError:
+    lock = spool.take_lock(2.0)
+    if lock < 0:
+        raise CouldNot("the spool is locked by a process that does not move; end it, then try again")
+    try:
+        found = os.lstat(spool.file)
+        if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1 or not is_ours(found):
             return None
-        if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1:
-            return None
-        segment = Segment(spools.segment_name(spool), 0)
-        os.rename(spool.file, segment.path)
-        return segment
+        segment = Segment(segment_name(), 0)
+        with opened(spool) as folder:
+            os.rename(spool.file, segment.name, dst_dir_fd=folder)
+        if not os.fstat(lock).st_nlink:  # race 7
+            with locked(spool):
+                pass
+    except FileNotFoundError:
+        return None
+    finally:
+        os.close(lock)
+    return segment
 
 
 def read(file: BinaryIO, published: bytes) -> Iterator[Pending | None]:
@@ -184,32 +137,59 @@ def read(file: BinaryIO, published: bytes) -> Iterator[Pending | None]:
             yield Pending(*admitted, end) if admitted else None
 
 
-def open_segment(path: bytes, offset: int) -> BinaryIO:
-    """Open a file of ours at an offset; at its start where no line ends there, since a repeat is better than a loss.
+def open_file(spool: Spool, name: bytes, offset: int = 0) -> BinaryIO:
+    """Open a file of ours in the flusher's folder at an offset.
+
+    The offset counts only where a line ends there: a repeat is better than a loss.
 
     Raises:
-        OSError: it is gone, or not a regular file.
+        OSError: it is missing, or not a regular file of this user's.
     """
-    fd = os.open(path, _READ)
-    if not stat.S_ISREG(os.fstat(fd).st_mode):
+    folder = spool.open_folder()
+    try:
+        return _open(name, offset, folder)
+    finally:
+        os.close(folder)
+
+
+def _open(path: bytes, offset: int, folder: int | None = None) -> BinaryIO:
+    fd = os.open(path, _READ, dir_fd=folder)
+    found = os.fstat(fd)
+    if not stat.S_ISREG(found.st_mode) or not is_ours(found):
         os.close(fd)
-        raise OSError("not a regular file")
+        raise OSError("not a regular file of ours")
     file = open(fd, "rb")  # noqa: SIM115  (the caller closes it)
     if offset and os.pread(fd, 1, offset - 1) == b"\n":
         file.seek(offset)
     return file
 
 
-def acknowledge(segment: Segment, end: int) -> Segment:
-    """Say that everything before the offset `end` is done, for good. Returns the segment under its new name."""
+def acknowledge(spool: Spool, segment: Segment, end: int) -> Segment:
+    """Say that everything before the offset `end` is done, for good. Returns the segment under its new name.
+
+    Raises:
+        OSError: the folder or the segment is gone.
+    """
     done = replace(segment, offset=end)
-    os.rename(segment.path, done.path)
+    folder = spool.open_folder()
+    try:
+        os.rename(segment.name, done.name, src_dir_fd=folder, dst_dir_fd=folder)
+    finally:
+        os.close(folder)
     return done
 
 
-def discard(segment: Segment) -> None:
-    """Delete a segment of which everything is done."""
-    os.unlink(segment.path)
+def discard(spool: Spool, segment: Segment) -> None:
+    """Delete a segment of which everything is done.
+
+    Raises:
+        OSError: the folder or the segment is gone.
+    """
+    folder = spool.open_folder()
+    try:
+        os.unlink(segment.name, dir_fd=folder)
+    finally:
+        os.close(folder)
 
 
 def pending_files(spool: Spool) -> Iterator[BinaryIO]:
@@ -218,7 +198,7 @@ def pending_files(spool: Spool) -> Iterator[BinaryIO]:
     The spool is opened first: if it is claimed meanwhile it shows up among the segments too, and is known by its inode.
     """
     try:
-        newest = open_segment(spool.file, 0)
+        newest = _open(spool.file, 0)
     except OSError:
         yield from _segment_files(spool)
         return
@@ -240,49 +220,53 @@ def _open_wherever(spool: Spool, segment: Segment) -> BinaryIO:
     """Open a segment that the flusher may be acknowledging right now, which changes its name."""
     for _ in range(100):
         try:
-            return open_segment(segment.path, segment.offset)
+            return open_file(spool, segment.name, segment.offset)
         except FileNotFoundError:
             segment = next((s for s in waiting(spool) if s.stem == segment.stem), None) or segment
-    raise FileNotFoundError(segment.path)
+    raise FileNotFoundError(segment.name)
 
 
 def remove_abandoned(spool: Spool, now: float) -> None:
-    """Delete what a killed process left half made; its event was never acknowledged to anybody."""
-    for name in _names(spool):
-        if name.endswith((b".new", b".part")):
-            path = spool.folder + b"/" + name
-            with suppress(OSError):
-                if now - os.lstat(path).st_mtime > ABANDONED:
-                    os.unlink(path)
+    """Delete what a killed process left half written; its event was never acknowledged to anybody."""
+    with opened(spool) as folder, suppress(OSError):
+        for name in _names(spool):
+            if name.endswith(files.NEW):
+                with suppress(OSError):
+                    if now - os.stat(name, dir_fd=folder, follow_symlinks=False).st_mtime > ABANDONED:
+                        os.unlink(name, dir_fd=folder)
 
 
 def leave(spool: Spool) -> None:
-    """Go without a trace if there is nothing else in the folder: `disable` has emptied it, or nothing was ever there.
+    """Remove the folder if there is nothing of worth in it: `disable` has emptied it, or nothing was ever there.
 
     Hold the flusher's lock.
     """
-    if set(_names(spool)) <= {b"flusher.lock", b"not-before"}:
-        for name in _names(spool):
-            with suppress(FileNotFoundError):
-                os.unlink(spool.folder + b"/" + name)
-        spools.remove_folder(spool)
+    names = set(_names(spool))
+    if names <= {FLUSHER, STAMP}:
+        _remove(spool, names)
 
 
-def purge(spool: Spool) -> None:
-    """Delete everything: pending, claimed, the logs, the folder, and last the lock's file. Hold both locks.
+def purge(spool: Spool, *, keep: tuple[bytes, ...] = ()) -> None:
+    """Delete pending events, claimed ones, and everything else in the folder but `keep`. Hold both locks.
 
     Raises:
         OSError: something could not be deleted.
     """
     with suppress(FileNotFoundError):
         os.unlink(spool.file)
-    if os.path.lexists(spool.folder) and not spools.has_folder(spool):
+    if os.path.lexists(spool.folder) and not stat.S_ISDIR(os.lstat(spool.folder).st_mode):
         os.unlink(spool.folder)
     deadline = time.monotonic() + 2
-    while os.path.lexists(spool.folder) and time.monotonic() < deadline:  # a tracker may be taking back a spilled event
-        for name in _names(spool):
-            with suppress(FileNotFoundError):
-                os.unlink(spool.folder + b"/" + name)
-        spools.remove_folder(spool)
-    with suppress(FileNotFoundError):
-        os.unlink(spool.lock)
+    while set(_names(spool)) - set(keep) and time.monotonic() < deadline:  # a tracker may take back a spilled event
+        _remove(spool, set(_names(spool)) - set(keep))
+    spool.remove_folder()
+    if os.path.lexists(spool.folder) and not keep:
+        raise OSError(1, "it is another user's, or holds something that is not ours", spool.folder)
+
+
+def _remove(spool: Spool, names: set[bytes]) -> None:
+    with opened(spool) as folder:
+        if folder is not None:
+            for name in names:
+                files.remove(folder, name)
+    spool.remove_folder()

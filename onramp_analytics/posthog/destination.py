@@ -1,17 +1,32 @@
-"""Where events go: the key and the host of a PostHog project, taken from the environment and checked."""
+"""Where events are sent, and how often: one answer for everything that shows it or uses it.
+
+`make.d/analytics.conf` of the checkout names the PostHog project of OnRamp. The environment's key and host replace the
+two, together or not at all.
+"""
 
 from __future__ import annotations
 
 import ipaddress
+import os
 import urllib.parse
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
+from onramp_analytics import checkout, consent
+from onramp_analytics.consent import AT_ONCE, DAILY, Consent
 from onramp_analytics.errors import Misconfigured
 
-KEY_VARIABLES = ("ONRAMP_ANALYTICS_API_KEY", "POSTHOG_API_KEY")
-HOST_VARIABLES = ("ONRAMP_ANALYTICS_HOST", "POSTHOG_HOST")
+if TYPE_CHECKING:
+    from onramp_analytics.consent import Send
+
+KEY_VARIABLE = "ONRAMP_ANALYTICS_API_KEY"
+HOST_VARIABLE = "ONRAMP_ANALYTICS_HOST"
 ALLOW_HTTP = "ONRAMP_ANALYTICS_ALLOW_HTTP"
+
+CONF = "make.d/analytics.conf"
+CONF_KEY, CONF_HOST, CONF_SEND = "ANALYTICS_API_KEY", "ANALYTICS_HOST", "ANALYTICS_SEND"
+CONF_DOCS, CONF_CONTACT = "ANALYTICS_DOCS_URL", "ANALYTICS_CONTACT"
 
 US_CLOUD = "https://us.i.posthog.com"
 #: Addresses of PostHog's application, which people copy from their browser, and the hosts that take events.
@@ -35,27 +50,77 @@ class Destination:
         """Whether the host is this machine."""
         return is_loopback(self.host)
 
+    @property
+    def agreement(self) -> str:
+        """What `onramp.lock` keeps of it: the host and the project key, which is public."""
+        return f"{self.host} {self.key}"
 
-def from_environ(environ: Mapping[str, str]) -> Destination:
-    """Return where the environment says that events go.
+
+def conf(root: bytes) -> dict[str, str]:
+    """Return the settings of `make.d/analytics.conf`; none if it is missing, a link, or not a small regular file."""
+    try:
+        content = checkout.read(os.path.join(root, os.fsencode(CONF)))
+    except OSError:
+        return {}
+    lines = content.decode("utf-8", "replace").splitlines()
+    pairs = (line.partition("=") for line in lines if not line.startswith("#"))
+    return {key.strip(): value.strip() for key, equals, value in pairs if equals}
+
+
+def of(root: bytes, environ: Mapping[str, str]) -> Destination:
+    """Return where the events of a checkout are sent.
+
+    Args:
+        root: the checkout.
+        environ: the environment, whose key and host replace those of the checkout.
 
     Raises:
-        Misconfigured: the key is missing, or the key or the host cannot be right. Never quotes a key.
+        Misconfigured: there is no key, or the key or the host is not valid. Never quotes a key.
     """
-    return Destination(key(environ), host(environ))
+    files = consent.env_files(root)
+    named = consent.names_in(files, (KEY_VARIABLE.encode(), HOST_VARIABLE.encode()))
+    if named:
+        raise Misconfigured(
+            f"a .env file of the checkout names {named}: delete that line; OnRamp's own setting is in {CONF}"
+        )
+    allow_http = environ.get(ALLOW_HTTP) == "1" and not consent.names_in(files, (ALLOW_HTTP.encode(),))
+    key, host = environ.get(KEY_VARIABLE, "").strip(), environ.get(HOST_VARIABLE, "").strip()
+    if bool(key) != bool(host):
+        given, missing = (KEY_VARIABLE, HOST_VARIABLE) if key else (HOST_VARIABLE, KEY_VARIABLE)
+        raise Misconfigured(f"{given} is set without {missing}: set both, or neither")
+    if key:
+        return Destination(key_of(key, KEY_VARIABLE), host_of(host, HOST_VARIABLE, allow_http=allow_http))
+    found = conf(root)
+    if not found.get(CONF_KEY):
+        raise Misconfigured(
+            f"no PostHog project is set: the maintainers of OnRamp set it in {CONF}; "
+            f"for a project of your own set {KEY_VARIABLE} and {HOST_VARIABLE}"
+        )
+    return Destination(
+        key_of(found[CONF_KEY], f"{CONF_KEY} in {CONF}"),
+        host_of(found.get(CONF_HOST) or US_CLOUD, f"{CONF_HOST} in {CONF}", allow_http=allow_http),
+    )
 
 
-def key(environ: Mapping[str, str]) -> str:
-    """Return the project's API key.
+def send(root: bytes, environ: Mapping[str, str]) -> Send:
+    """Return how often the events of a checkout are sent: DAILY, or AT_ONCE to a project of the user's own."""
+    own = environ.get(KEY_VARIABLE, "").strip() and environ.get(HOST_VARIABLE, "").strip()
+    return AT_ONCE if own or conf(root).get(CONF_SEND) == AT_ONCE else DAILY
 
-    Raises:
-        Misconfigured: it is missing, or not of the form `phc_…`.
+
+def objection(now: Consent, where: Destination, how_often: Send) -> str:
+    """Return why the consent does not cover a destination; empty if it does.
+
+    Args:
+        now: the consent.
+        where: where events would be sent.
+        how_often: DAILY or AT_ONCE.
     """
-    found = _first(environ, KEY_VARIABLES)
-    if not found:
-        raise Misconfigured("no PostHog key: set ONRAMP_ANALYTICS_API_KEY to the project's key (phc_…)")
-    name, value = found
-    return key_of(value, name)
+    if now.agreed_to != where.agreement:
+        return f"you have not agreed that events are sent to this project at {where.host}"
+    if how_often == AT_ONCE != now.agreed_send:
+        return "you have agreed to sending once a day, and events would be sent at once"
+    return ""
 
 
 def key_of(text: str, name: str) -> str:
@@ -71,26 +136,13 @@ def key_of(text: str, name: str) -> str:
     if text.startswith("phx_"):
         raise Misconfigured(f"{name} holds a personal secret (phx_…): use the project's API key (phc_…) instead")
     if not (text.startswith("phc_") and text.isascii() and text.replace("_", "").isalnum()):
-        raise Misconfigured(f"{name} is no PostHog project key: it must be phc_ and letters or digits")
+        raise Misconfigured(f"{name} is not a valid PostHog project key: it must be phc_ and letters or digits")
     return text
 
 
 def masked(key: str) -> str:
-    """Return enough of a key to recognise it."""
+    """Return enough of a key to recognize it."""
     return f"{key[:4]}…{key[-4:]}" if len(key) >= 16 else f"{key[:4]}…"
-
-
-def host(environ: Mapping[str, str]) -> str:
-    """Return the address that events are sent to, without a slash at its end; PostHog's US cloud where none is set.
-
-    Raises:
-        Misconfigured: it is not `https://`, and not `http://` on this machine or explicitly allowed.
-    """
-    found = _first(environ, HOST_VARIABLES)
-    if not found:
-        return US_CLOUD
-    name, value = found
-    return host_of(value, name, allow_http=environ.get(ALLOW_HTTP) == "1")
 
 
 def host_of(text: str, name: str, *, allow_http: bool) -> str:
@@ -111,7 +163,7 @@ def host_of(text: str, name: str, *, allow_http: bool) -> str:
     except ValueError:
         hostname = None
     if not hostname or not value.isprintable() or not value.isascii() or " " in value or parts.query or parts.fragment:
-        raise Misconfigured(f"{name} is no address: use one like https://eu.i.posthog.com")
+        raise Misconfigured(f"{name} is not a valid address: use one like https://eu.i.posthog.com")
     if "@" in parts.netloc:
         raise Misconfigured(f"{name} holds a user name or password: use the address alone, like https://{hostname}")
     if parts.scheme != "https" and not (parts.scheme == "http" and (_is_loopback(hostname) or allow_http)):
@@ -122,24 +174,19 @@ def host_of(text: str, name: str, *, allow_http: bool) -> str:
 
 
 def application(environ: Mapping[str, str]) -> str:
-    """Return the address of PostHog's application, which is where maintainers look at what `host` took.
+    """Return the address of PostHog's application, where maintainers look at what the host took.
 
     Raises:
-        Misconfigured: as `host`; and `http://` is never enough here, where a personal key is sent.
+        Misconfigured: as `host_of`; and `http://` is never enough here, where a personal key is sent.
     """
-    address = host(environ)
-    if address.startswith("http://") and not is_loopback(address):
-        raise Misconfigured(f"a personal key is not sent over http://: use https:// instead of {address}")
+    text = environ.get(HOST_VARIABLE, "").strip()
+    address = host_of(text, HOST_VARIABLE, allow_http=False) if text else US_CLOUD
     return _APPLICATION.get(address, address)
 
 
 def is_loopback(address: str) -> bool:
     """Return whether an address, like "http://127.0.0.1:8000", is on this machine."""
     return _is_loopback(urllib.parse.urlsplit(address).hostname or "")
-
-
-def _first(environ: Mapping[str, str], names: tuple[str, ...]) -> tuple[str, str] | None:
-    return next(((name, environ[name].strip()) for name in names if environ.get(name, "").strip()), None)
 
 
 def _is_loopback(hostname: str) -> bool:

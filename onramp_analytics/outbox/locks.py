@@ -1,0 +1,122 @@
+"""The two locks: the spool's, which trackers hold for microseconds, and the flusher's, which it holds for its life."""
+
+from __future__ import annotations
+
+import os
+import signal
+import stat
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from filelock import FileLock, Timeout
+
+from onramp_analytics.spool import Spool, is_ours
+
+FLUSHER = b"flusher.lock"
+POLL = 0.01  # seconds between two tries for the flusher's lock
+LONGEST_GOODBYE = 30.0  # seconds that a flusher that was told to end may take
+
+
+@contextmanager
+def locked(spool: Spool, timeout: float = 2.0) -> Iterator[bool]:
+    """Hold the spool's lock, as the trackers do.
+
+    Args:
+        spool: whose lock.
+        timeout: seconds to wait for it.
+
+    Yields:
+        True when it is held; False when it stayed busy (its holder was stopped).
+
+    Raises:
+        OSError: the lock file cannot be opened.
+    """
+    lock = spool.take_lock(timeout)
+    try:
+        yield lock >= 0
+    finally:
+        if lock >= 0:
+            os.close(lock)
+
+
+@contextmanager
+def flusher_lock(spool: Spool, timeout: float = 2.0) -> Iterator[bool]:
+    """Hold the lock of the one flusher, as `locked` does. The folder must exist.
+
+    Raises:
+        OSError: the folder is missing or not ours, or something else is in the place of the lock.
+    """
+    folder = spool.open_folder()
+    try:
+        with suppress(FileNotFoundError):
+            found = os.stat(FLUSHER, dir_fd=folder, follow_symlinks=False)
+            if not stat.S_ISREG(found.st_mode) or not is_ours(found):
+                raise FileExistsError(17, "not a file of ours", flusher_path(spool))
+        # By the descriptor's path, so that filelock opens the lock in the folder that was looked at.
+        lock = FileLock(
+            f"/proc/self/fd/{folder}/{os.fsdecode(FLUSHER)}", timeout=timeout, poll_interval=POLL, mode=0o600
+        )
+        try:
+            lock.acquire()
+        except Timeout:
+            yield False
+            return
+        try:
+            yield True
+        finally:
+            lock.release()
+    finally:
+        os.close(folder)
+
+
+def flusher_path(spool: Spool) -> bytes:
+    """Return the path of the lock that the one flusher holds."""
+    return spool.folder + b"/" + FLUSHER
+
+
+def flusher_is_alive(spool: Spool) -> bool:
+    """Return whether a flusher holds its lock."""
+    try:
+        os.lstat(flusher_path(spool))  # looking must not create it
+        with flusher_lock(spool, timeout=0) as held:
+            return not held
+    except OSError:
+        return False
+
+
+def end_flushers(spool: Spool, *, patience: float = LONGEST_GOODBYE) -> bool:
+    """End this user's flushers of a checkout. Killed at any moment, a flusher loses nothing.
+
+    They are found by their command line, which also finds one whose folder was deleted by hand, and never by which
+    process holds a lock: any process may be handed a descriptor.
+
+    Returns:
+        False when one is still there after `patience` seconds.
+    """
+    deadline = time.monotonic() + patience
+    while pids := list(flushers(spool)):
+        for pid in pids:
+            with suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.01)
+    return True
+
+
+def flushers(spool: Spool) -> Iterator[int]:
+    """Yield the processes of this user that are flushers of a checkout, those that linger too."""
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        with suppress(OSError):
+            if int(pid) != os.getpid() and os.stat(f"/proc/{pid}").st_uid == os.geteuid():
+                with open(f"/proc/{pid}/cmdline", "rb") as file:
+                    words = file.read().split(b"\0")
+                if is_flusher(words, spool.root):
+                    yield int(pid)
+
+
+def is_flusher(words: list[bytes], root: bytes) -> bool:
+    """Return whether a command line is one that `spawn.py` or `detached.py` starts for a checkout."""
+    ours = words[1:3] == [b"-IS", words[2] if words[2:3] and words[2].endswith(b"/detached.py") else b""]
+    return (ours or words[1:4] == [b"-E", b"-m", b"onramp_analytics.flush"]) and root in words[3:]
