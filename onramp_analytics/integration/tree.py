@@ -52,10 +52,11 @@ class Tree:
             return None
         except OSError as error:
             raise CouldNot(self._reason(name, error)) from None
+        found = os.fstat(fd)
+        if not stat.S_ISREG(found.st_mode) or found.st_size > LIMIT:
+            os.close(fd)
+            raise CouldNot(f"{self.path / name} is not a small regular file: move it away, then run this again")
         with open(fd, "rb") as file:
-            found = os.fstat(fd)
-            if not stat.S_ISREG(found.st_mode) or found.st_size > LIMIT:
-                raise CouldNot(f"{self.path / name} is not a small regular file: move it away, then run this again")
             return file.read(LIMIT)
 
     def text(self, name: str) -> str | None:
