@@ -7,7 +7,7 @@ import hashlib
 import io
 import re
 import zipfile
-from dataclasses import astuple, dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from onramp_analytics.errors import CouldNot
@@ -44,10 +44,10 @@ class Program:
         return self.package or self.path
 
     def fill(self, script: str) -> str:
-        """Return `analytics.sh` with these assignments in place of its empty ones, at the top."""
-        names = [field.name for field in fields(self)]
-        filled = "".join(f"{name}='{value}'\n" for name, value in zip(names, astuple(self), strict=True))
-        return filled + re.sub(rf"^(?:{'|'.join(names)})=(?:'')?\n", "", script, flags=re.MULTILINE)
+        """Return `analytics.sh` with these assignments in place of its empty ones."""
+        for name, value in asdict(self).items():
+            script = re.sub(rf"^{name}=''$", f"{name}='{value}'", script, count=1, flags=re.MULTILINE)
+        return script
 
 
 def parse(script: str | None) -> Program:
