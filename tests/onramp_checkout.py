@@ -18,6 +18,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from onramp_analytics import __version__
 from onramp_analytics.integration import install, launcher
 from tests.conftest import opt_in, wait_until
 
@@ -25,6 +26,7 @@ COMMAND = Path(sys.executable).with_name("onramp-analytics")
 SECRET = "hunter2-in-the-env-file"
 PRIVATE = "my-private-wiki"
 KEY = "phc_test0123456789abcdef"
+PACKAGE = f"onramp-analytics=={__version__}"
 
 MAKEFILE = """\
 ifneq (,$(wildcard services-enabled/.env))
@@ -157,7 +159,9 @@ class OnRamp:
         return f"{done.returncode}: {done.stdout}" if not check else done.stdout
 
     def install(self, *words: str, check: bool = True) -> str:
-        return self.command("install", str(self.path), *words, check=check)
+        """Run `install` with the clone's word for OnRamp's commit, and a program to install unless a wheel is named."""
+        program = () if "--wheel" in words else ("--package", PACKAGE)
+        return self.command("install", str(self.path), "--upstream", "origin/main", *program, *words, check=check)
 
     def opt_in(self) -> None:
         """Write what `enable` writes, and hold back the flusher, so that a test has the spool to itself."""
@@ -235,7 +239,7 @@ def _template(*, installed: bool) -> Path:
     (path / f"services-available/{PRIVATE}.yml").write_text("private\n")
     (path / "services-enabled/.env").write_text(f"TOKEN={SECRET}\n")
     if installed:
-        install.install(path, None, None)
+        install.install(path, install.Options(upstream="origin/main", package=PACKAGE))
     return path
 
 
