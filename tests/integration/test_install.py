@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from onramp_analytics.integration import published_names
 from onramp_analytics.integration.install import IGNORED, signed
-from tests.onramp_checkout import COMMAND, KEY, PRIVATE, OnRamp, Terminal, build
+from tests.onramp_checkout import KEY, PRIVATE, OnRamp, build
 
 WRITTEN = {"GNUmakefile", "make.d/analytics.mk", "make.d/analytics.sh", "make.d/analytics.names", ".gitignore"}
 
@@ -288,113 +286,3 @@ class TestTheCatalogue:
     )
     def test_takes_the_explicit_targets_of_a_make_file(self, line: str, expected: set[str]) -> None:
         assert published_names.targets(f"{line}\n") == expected
-
-
-class TestGettingTheProgram:
-    """`make analytics-enable` on a machine that has OnRamp, and not yet our program."""
-
-    @pytest.fixture
-    def bare(self, tmp_path: Path) -> OnRamp:
-        """An OnRamp whose PATH has make and the usual tools, and no Python."""
-        made = build(tmp_path, os.environ, installed=True)
-        for tool in ("make", "sh", "setsid", "cat", "rm", "ln", "mkdir", "chmod", "tr", "ls"):
-            found = subprocess.run(["sh", "-c", f"command -v {tool}"], capture_output=True, text=True, check=True)
-            (tmp_path / "bin" / tool).symlink_to(found.stdout.strip())
-        made.env["PATH"] = str(tmp_path / "bin")
-        return made
-
-    def stub(self, onramp: OnRamp, name: str, script: str) -> None:
-        file = onramp.path.parent / "bin" / name
-        file.write_text(f"#!/bin/sh\n{script}\n")
-        file.chmod(0o755)
-
-    INSTALLS = f'd="$HOME/.local/bin"; mkdir -p "$d"; ln -s {COMMAND} "$d/onramp-analytics"; echo "$@" >"$HOME/words"'
-
-    @pytest.mark.parametrize(
-        ("tool", "words"),
-        [("uv", "tool install --quiet a-wheel\n"), ("pipx", "install a-wheel\n")],
-        ids=["uv", "pipx"],
-    )
-    def test_installs_it_with_what_is_there_and_enables(self, bare: OnRamp, tool: str, words: str) -> None:
-        self.stub(bare, tool, self.INSTALLS)
-
-        done = bare.make("analytics-enable", "ONRAMP_ANALYTICS_PACKAGE=a-wheel")
-
-        assert done.returncode == 0, done.stderr
-        assert "would be installed for you alone, with " + tool in done.stderr
-        assert "Analytics enabled." in done.stdout
-        assert (Path(bare.env["HOME"]) / "words").read_text() == words
-        assert "ANALYTICS_ENABLED=1" in bare.lock.read_text()
-
-    def test_makes_a_private_environment_where_there_is_neither(self, bare: OnRamp) -> None:
-        self.stub(
-            bare,
-            "python3",
-            f'[ "$2" = venv ] || exit 0; mkdir -p "$3/bin"; ln -s {COMMAND} "$3/bin/onramp-analytics"; '
-            'printf \'#!/bin/sh\\necho "$@" >"$HOME/words"\\n\' >"$3/bin/python"; chmod +x "$3/bin/python"',
-        )
-
-        done = bare.make("analytics-enable")
-
-        assert done.returncode == 0, done.stderr
-        assert "Analytics enabled." in done.stdout
-        assert (Path(bare.env["HOME"]) / "words").read_text().endswith(" onramp-analytics\n")
-        assert (Path(bare.env["HOME"]) / ".local/share/onramp-analytics/bin").is_dir()
-
-    def test_leaves_no_half_of_a_private_environment(self, bare: OnRamp) -> None:
-        self.stub(bare, "python3", '[ "$2" = venv ] && mkdir -p "$3/bin"; exit 0')  # and then there is no pip in it
-
-        done = bare.make("analytics-enable")
-
-        assert done.returncode == 2
-        assert "it could not be installed, analytics stay off" in done.stderr
-        assert not (Path(bare.env["HOME"]) / ".local/share/onramp-analytics").exists()
-
-    def test_asks_first_on_a_terminal_and_takes_no_for_an_answer(self, bare: OnRamp) -> None:
-        self.stub(bare, "uv", self.INSTALLS)
-        terminal = Terminal(bare, "make", "analytics-enable")
-
-        terminal.wait_for("Install it? [y/N] ")
-        terminal.type("n\n")
-
-        assert terminal.end() == 2  # make's status for a recipe that failed
-        assert "nothing was installed, analytics stay off" in terminal.output
-        assert not (Path(bare.env["HOME"]) / "words").exists()
-        assert not bare.lock.exists()
-
-    def test_installs_it_after_a_yes(self, bare: OnRamp) -> None:
-        self.stub(bare, "uv", self.INSTALLS)
-        terminal = Terminal(bare, "make", "analytics-enable")
-
-        terminal.wait_for("Install it? [y/N] ")
-        terminal.type("y\n")
-
-        assert terminal.end() == 0
-        assert "Analytics enabled." in terminal.output
-
-    @pytest.mark.parametrize("tool", ["uv", None])
-    def test_leaves_analytics_off_where_that_fails(self, bare: OnRamp, tool: str | None) -> None:
-        if tool:
-            self.stub(bare, tool, "echo no network >&2; exit 7")
-
-        done = bare.make("analytics-enable")
-        after = bare.make("enable-service", "plex")
-
-        assert done.returncode == 2
-        assert "run this again" in done.stderr
-        assert not bare.lock.exists()
-        assert (after.returncode, after.stdout, after.stderr) == (0, "Enabling plex...\n", "")
-
-    def test_the_other_targets_say_how_to_get_it(self, bare: OnRamp) -> None:
-        done = bare.make("analytics-status")
-
-        assert done.returncode == 2
-        assert "make analytics-enable installs it" in done.stderr.splitlines()[0]
-
-    def test_the_program_that_make_knows_is_found_off_the_path(self, bare: OnRamp) -> None:
-        bare.opt_in()
-
-        done = bare.make("analytics-status")
-
-        assert (bare.path / "onramp.program").read_text().startswith(sys.executable)
-        assert "Analytics are on" in done.stdout
