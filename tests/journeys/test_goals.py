@@ -12,7 +12,7 @@ from tests.onramp_checkout import OnRamp, build
 
 EXTRA_LINE = "make: *** [GNUmakefile:"
 
-#: Each would leave a file `executed` if anything expanded it, or is a word that make or the shell could take for another.
+#: Each leaves a file `executed` if anything expands it, or is a word that make or the shell could take for another.
 ODD = {
     "line break": "fail\ntouch executed",
     "line break and tab": "fail\n\ttouch executed",

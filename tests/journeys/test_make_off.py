@@ -100,7 +100,7 @@ ENVIRONMENTS: list[dict[str, str]] = [
 
 
 def may_record(env: dict[str, str], choice: str | None) -> bool:
-    """What the agreement says, as far as make can see it: a no in the environment, the choice, a yes in the environment."""
+    """The rule, as far as make can see it: a no in the environment, then the choice, then a yes in the environment."""
     said = env.get("ONRAMP_ANALYTICS_ENABLED")
     if env.get("DO_NOT_TRACK", "").lower() not in ("", "0", "false"):
         return False
