@@ -124,9 +124,9 @@ class TestTheNotice:
     ON: ClassVar = {"ONRAMP_ANALYTICS_ENABLED": "1"}
 
     def test_is_shown_once_on_a_terminal_after_the_commands_own_output(self, onramp: OnRamp) -> None:
-        first = Terminal(onramp, "make", "list", env=self.ON)
+        first = Terminal(onramp, *onramp.make_command, "list", env=self.ON)
         assert first.end() == 0
-        second = Terminal(onramp, "make", "enable-service", "plex", env=self.ON)
+        second = Terminal(onramp, *onramp.make_command, "enable-service", "plex", env=self.ON)
         assert second.end() == 0
 
         assert first.output.startswith("Analytics enabled.")
@@ -135,19 +135,48 @@ class TestTheNotice:
         assert "ANALYTICS_NOTICE_SHOWN=1" in onramp.lock.read_text()
 
     def test_costs_nothing_once_it_was_shown(self, on: OnRamp) -> None:
-        terminal = Terminal(on, "make", "list", "ONRAMP_ANALYTICS=touch asked;")
+        terminal = Terminal(on, *on.make_command, "list", "ONRAMP_ANALYTICS=touch asked;")
 
         assert terminal.end() == 0
         assert len(on.wait_for(1)) == 1
         assert not (on.path / "asked").exists()
 
-    def test_is_not_shown_where_no_terminal_is(self, onramp: OnRamp) -> None:
+    def test_is_not_shown_where_no_terminal_is_and_nothing_is_recorded(self, onramp: OnRamp) -> None:
         done = onramp.make("enable-service", "plex", env=self.ON)
 
-        assert (done.stdout, done.stderr) == ("Enabling plex...\n", "")
-        assert len(onramp.wait_for(2)) == 2
-        assert "ANALYTICS_NOTICE_SHOWN" not in onramp.lock.read_text()
-        assert not (onramp.path / "onramp.spool.d").exists()  # no flusher, so nothing is sent before the notice
+        assert (done.returncode, done.stdout, done.stderr) == (0, "Enabling plex...\n", "")
+        time.sleep(0.5)  # a tracker needs 20 ms
+        assert not list(onramp.path.glob("onramp.*"))
+
+    @pytest.mark.parametrize(
+        ("catalog", "lines", "shown"),
+        [
+            (1, ["ANALYTICS_NOTICE_SHOWN=1", "ANALYTICS_AGREED=1"], False),
+            (1, ["ANALYTICS_AGREED=1"], True),
+            (2, ["ANALYTICS_NOTICE_SHOWN=1", "ANALYTICS_AGREED=1"], True),
+            (2, ["ANALYTICS_NOTICE_SHOWN=1"], True),
+            (2, ["ANALYTICS_NOTICE_SHOWN=1", "ANALYTICS_AGREED=1", "ANALYTICS_TOLD=1"], True),
+            (2, ["ANALYTICS_NOTICE_SHOWN=1", "ANALYTICS_AGREED=1", "ANALYTICS_TOLD=2"], False),
+            (2, ["ANALYTICS_NOTICE_SHOWN=1", "ANALYTICS_AGREED=2"], False),
+            (2, ["ANALYTICS_NOTICE_SHOWN=1", "ANALYTICS_AGREED=10"], False),
+            (3, ["ANALYTICS_NOTICE_SHOWN=1", "ANALYTICS_AGREED=1", "ANALYTICS_TOLD=2"], True),
+        ],
+    )
+    def test_comes_once_for_each_newer_catalog(
+        self, onramp: OnRamp, catalog: int, lines: list[str], *, shown: bool
+    ) -> None:
+        makefile = onramp.path / "GNUmakefile"
+        text = makefile.read_text()
+        assert "onramp-analytics-catalog := 1\n" in text
+        makefile.write_text(text.replace("onramp-analytics-catalog := 1\n", f"onramp-analytics-catalog := {catalog}\n"))
+        onramp.lock.write_text("".join(f"{line}\n" for line in ["ANALYTICS_ENABLED=1", *lines]))
+        words = [*onramp.make_command, "list", "ONRAMP_ANALYTICS=touch called;:"]
+
+        assert Terminal(onramp, *words).end() == 0
+        assert (onramp.path / "called").exists() == shown
+        (onramp.path / "called").unlink(missing_ok=True)
+        onramp.make("list", "ONRAMP_ANALYTICS=touch called;:")
+        assert not (onramp.path / "called").exists()
 
     def test_is_for_those_who_are_on_and_have_not_seen_it(self, onramp: OnRamp) -> None:
         assert onramp.command("notice") == ""  # off
@@ -158,7 +187,7 @@ class TestTheNotice:
     def test_is_left_out_in_silence_where_there_is_no_program(self, onramp: OnRamp) -> None:
         without = {"PATH": onramp.env["PATH"].replace(str(COMMAND.parent), "/nowhere")}
 
-        terminal = Terminal(onramp, "make", "enable-service", "plex", env={**self.ON, **without})
+        terminal = Terminal(onramp, *onramp.make_command, "enable-service", "plex", env={**self.ON, **without})
 
         assert (terminal.end(), terminal.output) == (0, "Enabling plex...\n")
 

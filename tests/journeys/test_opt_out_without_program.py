@@ -17,7 +17,8 @@ from tests.onramp_checkout import OnRamp, build
 ID = "550e8400-e29b-41d4-a716-446655440000"
 BITS = "0123456789abcdef0123456789abcdef"
 OTHERS = "# mine\nOTHER=1\n ANALYTICS_ENABLED=not ours\n\nANALYTICS_ENABLED_TOO=1\nlast line without a break"
-TOOLS = (*"setsid cat rm ln mkdir chmod mv sed tail stat awk id tr ls sha256sum echo".split(),)
+TOOLS = ["setsid", "cat", "rm", "ln", "mkdir", "chmod", "mv", "sed", "tail", "stat", "awk", "id", "tr", "ls"]
+TOOLS += ["sha256sum", "echo"]
 
 
 @pytest.fixture
