@@ -9,7 +9,7 @@
 
 # What runs the program. A makefile may set it before it includes this one; the environment may not.
 ifneq (file,$(origin ONRAMP_ANALYTICS))
-ONRAMP_ANALYTICS := sh make.d/analytics.sh
+ONRAMP_ANALYTICS := $(if $(wildcard make.d/analytics.sh),sh make.d/analytics.sh,onramp-analytics)
 endif
 unexport ONRAMP_ANALYTICS ONRAMP_ANALYTICS_INSIDE
 
