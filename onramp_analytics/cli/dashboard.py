@@ -41,7 +41,7 @@ _FOLDERS = {"service": ("services-available", "services-available/games"), "over
 )
 @as_json
 @click.pass_context
-def dashboard(  # noqa: PLR0913  (each is an option)
+def dashboard(
     context: click.Context,
     *,
     create: bool,

@@ -168,7 +168,7 @@ def test_a_key_that_posthog_does_not_know_is_told_from_one_that_may_not(
         ({"POSTHOG_PERSONAL_API_KEY": "phx_a b"}, "must be a personal key"),
         ({"POSTHOG_PROJECT_ID": ""}, "POSTHOG_PROJECT_ID must be the project's number"),
         ({"POSTHOG_PROJECT_ID": "1/../2"}, "POSTHOG_PROJECT_ID must be the project's number"),
-        ({"ONRAMP_ANALYTICS_HOST": "http://posthog.example", "ONRAMP_ANALYTICS_ALLOW_HTTP": "1"}, "not sent over http"),
+        ({"ONRAMP_ANALYTICS_HOST": "http://posthog.example", "ONRAMP_ANALYTICS_ALLOW_HTTP": "1"}, "begin with https"),
         ({"ONRAMP_ANALYTICS_HOST": "ftp://posthog.example"}, "must begin with https://"),
     ],
     ids=["no key", "project key", "half a key", "no project", "a path", "http", "ftp"],

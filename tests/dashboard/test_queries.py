@@ -127,7 +127,8 @@ def rows(tmp_path_factory: pytest.TempPathFactory) -> list[Row]:
 def _arrived(folder: Path, number: int, did: list[Did], *, twice: bool) -> list[Row]:
     """Let an installation track what it did and flush it; return the events of all requests."""
     with Receiver() as receiver:
-        environment = {"ONRAMP_ANALYTICS_API_KEY": KEY, "ONRAMP_ANALYTICS_HOST": receiver.url}
+        destination = {"ONRAMP_ANALYTICS_API_KEY": KEY, "ONRAMP_ANALYTICS_HOST": receiver.url}
+        environment = {"HOME": str(folder), **destination}
         checkout = make_checkout(folder / "onramp", environment)
         (checkout.path / "make.d" / "analytics.names").write_text(PUBLISHED)
         checkout.opt_in()
