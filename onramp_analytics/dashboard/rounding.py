@@ -74,8 +74,8 @@ def percent(part: int, whole: int) -> int:
 def one_digit(seconds: float) -> float:
     """Return a duration to one significant digit: 0.3, 4, 60."""
     if seconds <= 0 or not math.isfinite(seconds):
-        return 0
-    return round(seconds, -math.floor(math.log10(seconds)))
+        return 0.0
+    return float(round(seconds, -math.floor(math.log10(seconds))))
 
 
 def enough_new(answer: Answer) -> bool:

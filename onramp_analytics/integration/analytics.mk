@@ -30,7 +30,7 @@ onramp-track = $(if $(onramp-analytics-on)$(ONRAMP_ANALYTICS_INSIDE),@$(call onr
 
 .PHONY: analytics-enable analytics-disable analytics-status analytics-show-id analytics-reset-id analytics-flush \
         analytics-show-pending analytics-show-sent analytics-preview analytics-report analytics-events \
-        analytics-doctor
+        analytics-doctor analytics-results
 
 analytics-enable: ## Turn anonymous usage analytics on
 	@$(onramp-analytics-settings) ONRAMP_ANALYTICS_PACKAGE='$(ONRAMP_ANALYTICS_PACKAGE)' $(ONRAMP_ANALYTICS) enable
@@ -61,6 +61,9 @@ analytics-preview: ## Show the request that would be made, without making it
 
 analytics-report: ## Show what this installation has told over time
 	@$(ONRAMP_ANALYTICS) report
+
+analytics-results: ## Show what installations that opted in run
+	@$(ONRAMP_ANALYTICS) results
 
 analytics-doctor: ## Check everything that analytics need, with what to do where something is wrong
 	@$(onramp-analytics-settings) $(ONRAMP_ANALYTICS) doctor
