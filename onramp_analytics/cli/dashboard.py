@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from onramp_analytics.checkout import find
-from onramp_analytics.cli.common import as_json, bar, counted
+from onramp_analytics.cli.common import as_json, bar, can_show, counted
 from onramp_analytics.dashboard import publish as publishing
 from onramp_analytics.dashboard import queries, rounding, tiles
 from onramp_analytics.dashboard.site import ONRAMP, Link
@@ -164,7 +164,7 @@ def _results(*, as_json: bool) -> None:
     console = Console(highlight=False)
     for days, answers in found.items():
         console.print()
-        console.rule(Text(f"The last {days} days", "bold"), align="left")
+        console.rule(Text(f"The last {days} days", "bold"), align="left", characters="─" if can_show("─") else "-")
         for tile in queries.tiles():
             _show(console, tile, answers[tile.name])
 
@@ -192,7 +192,7 @@ def _show(console: Console, tile: queries.Query, answer: Answer) -> None:
         table.add_row(*(Text(_cell(value)) for value in row), Text(picture, "blue"))
     console.print(table)
     if len(answer.rows) > len(shown):
-        console.print(f"  … and {len(answer.rows) - len(shown):,} more: --json has them all", style="dim")
+        console.print(f"  and {len(answer.rows) - len(shown):,} more: --json has them all", style="dim")
 
 
 def _first_number(answer: Answer) -> int:

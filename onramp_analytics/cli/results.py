@@ -89,7 +89,7 @@ def _show(console: Console, title: str, rows: list[Row], whole: int, own: set[st
         return
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
     for side in ("left", "left", "right", "right", "left"):
-        table.add_column(justify=side, no_wrap=True)  # type: ignore[arg-type]
+        table.add_column(justify=side, no_wrap=True)
     longest = rows[0].installations
     for row in rows:
         is_own = row.name in own

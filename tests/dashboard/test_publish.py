@@ -19,7 +19,7 @@ from onramp_analytics.dashboard.rounding import r
 from onramp_analytics.errors import CouldNot
 from onramp_analytics.receiver import CAPTIVE_PORTAL, Answer, Receiver
 from tools.results import demo
-from tools.results.simulate import ON_FIVE, ON_FOUR, Row
+from tools.results.simulate import ON_FIVE, ON_FOUR, Row, installations
 from tools.results.stand_in import JSON, KEY, PROJECT, QueryApi, refuses, says
 
 FIRST, LAST = pages.days(demo.UNTIL)
@@ -127,7 +127,7 @@ def test_a_name_on_exactly_five_is_shown(made: tuple[Path, list[Row]]) -> None:
 
 @pytest.fixture(scope="module")
 def few() -> QueryApi:
-    return QueryApi(demo.installations(30, demo.UNTIL))
+    return QueryApi(installations(30, demo.UNTIL))
 
 
 @pytest.fixture
