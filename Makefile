@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format types cover docs faults bench bench-plots demo-results sample-results fleet picture build smoke clean
+.PHONY: help demo test lint format types cover docs faults bench bench-plots demo-results sample-results axe fleet picture build smoke clean
 
 # The targets that OnRamp takes as they are; here they use the command of the virtual environment.
 ONRAMP_ANALYTICS ?= $(BIN)/onramp-analytics
@@ -57,6 +57,9 @@ demo-results: $(VENV)/.results ## See the results page of simulated installation
 
 sample-results: $(VENV)/.results ## Draw the pictures of the sample page into docs/img/ (needs Chromium)
 	@$(BIN)/python -m tools.results.sample docs/img
+
+axe: $(READY) ## Get axe-core from the npm registry, for the tests of the pages in a browser
+	@npm install --silent --no-audit --no-fund --ignore-scripts --prefix $(VENV)/axe axe-core@4
 
 picture: $(READY) ## Draw the README's picture from a real session
 	@$(BIN)/python -m tools.picture docs/img/session.svg

@@ -183,8 +183,8 @@ def _show(console: Console, tile: queries.Query, answer: Answer) -> None:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for column, head in enumerate(answer.columns):
         side = "right" if column >= measure else "left"
-        table.add_column(head.replace("_", " "), justify=side, header_style="dim")  # type: ignore[arg-type]
-    table.add_column()
+        table.add_column(head.replace("_", " "), justify=side, header_style="dim", overflow="fold")  # type: ignore[arg-type]
+    table.add_column(no_wrap=True, overflow="crop")
     shown = answer.rows[:_SHOWN] if tile.display == "ActionsTable" else answer.rows[-_SHOWN:]
     longest = max(float(row[measure] or 0) for row in answer.rows) or 1
     for row in shown:

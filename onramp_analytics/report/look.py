@@ -30,7 +30,7 @@ h3 { font-size: 1rem; margin: 1.5rem 0 .25rem }
 p { margin: .4rem 0; max-width: 46rem }
 .lede { font-size: 1.1rem }
 .dim, caption, figcaption { color: var(--dim) }
-a { color: var(--link); text-underline-offset: .15em }
+a { color: var(--link); text-underline-offset: .15em; overflow-wrap: anywhere }
 a:focus-visible, summary:focus-visible, [tabindex]:focus-visible { outline: 3px solid var(--bar); outline-offset: 2px }
 code { font-family: ui-monospace, monospace; font-size: .92em }
 .tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(11rem, 1fr)); gap: .75rem; margin: 1.75rem 0 0 }
@@ -77,6 +77,8 @@ footer { margin-top: 3.5rem; padding-top: 1rem; border-top: 1px solid var(--line
 @media (max-width: 40rem) {
   main { padding: 1.5rem 1rem 3rem }
   .w, .k { display: none }
+  thead th { white-space: normal }
+  .n { white-space: normal }
   th, td { padding-right: .75rem }
   .tiles { grid-template-columns: 1fr 1fr }
   .tiles dd.v { font-size: 1.3rem }
