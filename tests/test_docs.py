@@ -95,7 +95,7 @@ def test_every_code_block_is_code(document: Path) -> None:
         elif language == "json":
             json.loads(block)
         else:
-            assert language in ("text", "make", "makefile", "mermaid"), f"{document}: who checks {language}?"
+            assert language in ("text", "make", "makefile", "mermaid", "yaml"), f"{document}: who checks {language}?"
 
 
 def assert_is_a_command(words: list[str]) -> None:

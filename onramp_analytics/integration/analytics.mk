@@ -59,7 +59,7 @@ analytics-flush: ## Send the queued events now
 analytics-upgrade: ## Install or update the analytics program
 	@$(ONRAMP_ANALYTICS) upgrade
 
-analytics-results: ## Show the results of all installations (for maintainers)
+analytics-results: ## Show which services others use, yours marked
 	@$(ONRAMP_ANALYTICS) results
 
 analytics-show-id: ## Show the random identifier of this installation
