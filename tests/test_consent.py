@@ -61,13 +61,15 @@ def in_bytes(environ: dict[str, str]) -> dict[bytes, bytes]:
     return {os.fsencode(key): os.fsencode(value) for key, value in environ.items()}
 
 
-def decide(content: bytes | None = ON, *, forbidden: str = "", is_here: bool = True, **environ: str) -> consent.Consent:
-    return consent.decide(in_bytes(environ), forbidden, settings.parse(content), is_here=is_here)
+def decide(
+    content: bytes | None = ON, environ: dict[str, str] | None = None, *, forbidden: str = "", is_here: bool = True
+) -> consent.Consent:
+    return consent.decide(in_bytes(environ or {}), forbidden, settings.parse(content), is_here=is_here)
 
 
 @pytest.mark.parametrize(("environ", "content", "expected"), ROWS)
 def test_the_rules_hold_in_their_order(environ: dict[str, str], content: bytes | None, *, expected: bool | str) -> None:
-    now = decide(content, **environ)
+    now = decide(content, environ)
 
     assert (now.on, now.asks) == (expected is True, expected == ASKS)
     assert now.why
@@ -77,18 +79,18 @@ def test_the_rules_hold_in_their_order(environ: dict[str, str], content: bytes |
 def test_a_yes_counts_only_where_it_was_given_and_where_no_env_file_says_no(
     environ: dict[str, str], content: bytes
 ) -> None:
-    elsewhere = decide(content, is_here=False, **environ)
+    elsewhere = decide(content, environ, is_here=False)
     assert not elsewhere.on
     assert elsewhere.id == ""
     assert elsewhere.asks is ("ONRAMP_ANALYTICS_ENABLED" in environ)
 
-    forbidden = decide(content, forbidden="a .env file says no", **environ)
+    forbidden = decide(content, environ, forbidden="a .env file says no")
     assert (forbidden.on, forbidden.asks, forbidden.why) == (False, False, "a .env file says no")
 
 
 def test_off_in_ones_own_onramp_lock_wins_over_the_variable_wherever_it_was_written() -> None:
     for is_here in (True, False):
-        now = decide(OFF, is_here=is_here, ONRAMP_ANALYTICS_ENABLED="1")
+        now = decide(OFF, {"ONRAMP_ANALYTICS_ENABLED": "1"}, is_here=is_here)
         assert (now.on, now.asks, now.why) == (False, False, "onramp.lock says ANALYTICS_ENABLED=0")
 
 
@@ -121,7 +123,7 @@ def test_a_version_that_is_known_counts_and_a_newer_one_counts_as_the_first(said
     now = decide(ON + b"ANALYTICS_AGREED=" + said)
 
     assert now.version == version
-    assert decide(ON + b"ANALYTICS_AGREED=" + said, DO_NOT_TRACK="1").version == 0
+    assert decide(ON + b"ANALYTICS_AGREED=" + said, {"DO_NOT_TRACK": "1"}).version == 0
 
 
 @pytest.mark.usefixtures("version_2")

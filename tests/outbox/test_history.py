@@ -107,13 +107,16 @@ def test_the_log_of_what_was_sent_is_cut_to_its_newest_once_it_is_large(
     assert [event["uuid"] for event in history.sent(spool)] == [uuid_of(n) for n in range(15, 25)]
 
 
-def test_the_newest_hundred_refused_events_are_kept_with_their_reason(spool: Spool) -> None:
+def test_the_newest_hundred_refused_events_are_kept_with_their_reason(spool: Spool, folder: Path) -> None:
     for number in range(120):
         history.log_refused(spool, [pending(number)], f"reason {number}")
 
     kept = history.refused(spool)
     assert len(kept) == history.REFUSED_KEPT
     assert kept[-1] == {"reason": "reason 119", "event": pending(119).event}
+    for _ in range(3):
+        history.log_refused(spool, [pending(1)] * 200, "x" * 500)
+    assert (folder / "refused").read_bytes().count(b"\n") == history.REFUSED_KEPT
 
 
 NAMES = ["state.json", "sent", "refused"]

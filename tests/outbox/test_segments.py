@@ -132,7 +132,7 @@ def test_a_claim_whose_lock_file_was_deleted_waits_for_the_writer_that_has_the_s
         calls.append(wait)
         return let_go(wait) if held else take(spool, wait)
 
-    monkeypatch.setattr(segments.os, "rename", after_the_lock_was_deleted)
+    monkeypatch.setattr(os, "rename", after_the_lock_was_deleted)
     monkeypatch.setattr(Spool, "take_lock", take_lock)
 
     assert segments.claim(spool)
