@@ -40,7 +40,17 @@ def test_where_all_is_well_every_check_says_so(opted_in: Checkout) -> None:
 
     assert {state for said in found.values() for state, _ in said} == {health.OK}
     assert set(found) >= {"checkout", "onramp.lock", "consent", "agreement", "published names", "files", "disk"}
-    assert set(found) >= {"key", "host", "proxy", "certificates", "last send", "clock", "versions", "program", "byte-code"}
+    assert set(found) >= {
+        "key",
+        "host",
+        "proxy",
+        "certificates",
+        "last send",
+        "clock",
+        "versions",
+        "program",
+        "byte-code",
+    }
 
 
 def test_to_be_off_is_not_wrong(checkout: Checkout) -> None:
