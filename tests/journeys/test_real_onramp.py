@@ -62,7 +62,7 @@ def test_check_finds_nothing_in_a_fresh_clone_of_what_was_committed(onramp: Path
     git(onramp, "commit", "-qm", "Add opt-in usage analytics")
     git(tmp_path, "clone", "-q", "--depth=1", f"file://{onramp}", "shallow")  # as a workflow has it
 
-    words = [COMMAND, "install", "--check", "--upstream", "origin/HEAD", str(tmp_path / "shallow")]
+    words: list[str | Path] = [COMMAND, "install", "--check", "--upstream", "origin/HEAD", str(tmp_path / "shallow")]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
 
     assert (done.returncode, done.stderr) == (0, "")
