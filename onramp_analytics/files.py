@@ -74,19 +74,23 @@ def remove(folder: int, name: bytes) -> None:
 def make_private_folder(path: bytes) -> int:
     """Create a folder of this user's, each missing level with mode 0700, and return a descriptor of it.
 
+    Args:
+        path: the folder, an absolute path.
+
     Raises:
         OSError: a level cannot be made, or the folder belongs to another user.
     """
     missing = []
+    present = path
     while True:
         try:
-            posix.stat(path)
+            posix.stat(present)
             break
         except FileNotFoundError:
-            parent, _, leaf = path.rpartition(b"/")
+            parent, _, leaf = present.rpartition(b"/")
             missing.append(leaf)
-            path = parent or b"/"
-    fd = posix.open(path, posix.O_RDONLY | posix.O_DIRECTORY | posix.O_CLOEXEC)
+            present = parent or b"/"
+    fd = posix.open(present, posix.O_RDONLY | posix.O_DIRECTORY | posix.O_CLOEXEC)
     try:
         for leaf in reversed(missing):
             try:

@@ -140,6 +140,7 @@ def parse(content: "bytes | None") -> "tuple[set[Link] | None, str]":
 
     Args:
         content: the list; None if there is none, which is compared with nothing.
+
     Returns:
         None in place of the names for a damaged list, and for one of a day that is still to come.
     """

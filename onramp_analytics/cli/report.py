@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections import Counter
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -17,6 +16,7 @@ from rich.text import Text
 
 from onramp_analytics.cli.common import as_json, checkout, counted
 from onramp_analytics.errors import CouldNot
+from onramp_analytics.outbox.history import Counts
 from onramp_analytics.outbox.overview import Outbox
 from onramp_analytics.report import page
 from onramp_analytics.report import summary as reports
@@ -39,7 +39,7 @@ def report(context: click.Context, html: Path | None, *, as_json: bool) -> None:
     root = checkout(context)
     outbox = Outbox(root)
     sent = outbox.sent()
-    waiting = [found.event for found in outbox.pending(Counter())]
+    waiting = [found.event for found in outbox.pending(Counts())]
     found = reports.summary([*sent, *waiting])
     if html:
         _write(html, page.page(found, sent, waiting))
