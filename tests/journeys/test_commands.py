@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import time
 from collections.abc import Mapping
@@ -21,6 +22,7 @@ def seen(onramp: OnRamp, done: subprocess.CompletedProcess[str]) -> tuple[int, s
     """What a person can tell, without the one line, and the one file in MAKEFILE_LIST, that the documentation names."""
     errors = "".join(line for line in done.stderr.splitlines(keepends=True) if not line.startswith(EXTRA_LINE))
     output = done.stdout.replace(f" SHELL={onramp.path.parent}/bin/sh", "")  # make turns the order of variables round
+    output = re.sub(r"^SHLVL=\d+\n", "", output, flags=re.MULTILINE)  # bash and busybox count one shell more
     output = output.replace(str(onramp.path.parent), "").replace(" make.d/analytics.mk", "")
     return done.returncode, output, errors.replace(str(onramp.path.parent), ""), onramp.tree()
 
