@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -23,6 +22,7 @@ from tools.bench.running import (
     count_all,
     count_calls,
     race,
+    run_quietly,
 )
 
 PENDING = (0, 1_000, 10_000, 100_000, 1_000_000)  # events; the last two are beyond the cap
@@ -142,7 +142,7 @@ INSTALLERS = (("pip 23", "pip==23.3.2", 1.6), ("pip 25.3 or newer", "pip>=25.3",
 def wrapper_rows(onramp: OnRamp, folder: Path, seconds: float) -> list[Row]:
     """Measure the command as each installer's wrapper starts it, against the interpreter of the same environment."""
     commands: dict[str, Command] = {}
-    subprocess.run([PYTHON, "-m", "build", "-w", "-o", folder, REPOSITORY], check=True, stdout=subprocess.DEVNULL)
+    run_quietly([PYTHON, "-m", "build", "-w", "-o", folder, REPOSITORY])
     wheel = str(next(folder.glob("*.whl")))
     for name, installer, _ in INSTALLERS:
         python = _environment(folder / name.replace(" ", "-"), installer, wheel)
@@ -169,13 +169,12 @@ def wrapper_rows(onramp: OnRamp, folder: Path, seconds: float) -> list[Row]:
 
 
 def _environment(folder: Path, installer: str, wheel: str) -> Path:
-    """Return the interpreter of a new environment into which an installer has put the package, without the libraries."""
-    quiet = {"check": True, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    subprocess.run([sys.executable, "-m", "venv", folder], **quiet)  # type: ignore[call-overload]
+    """Return the interpreter of a new environment into which an installer has put the package alone."""
+    run_quietly([sys.executable, "-m", "venv", folder])
     python = folder / "bin/python"
-    subprocess.run([python, "-m", "pip", "install", "-q", installer], **quiet)  # type: ignore[call-overload]
+    run_quietly([python, "-m", "pip", "install", "-q", installer])
     how = ["uv", "pip", "install", "--python", python] if installer == "uv" else ["pip", "install"]
-    subprocess.run([python, "-m", *how, "--no-deps", wheel], **quiet)  # type: ignore[call-overload]
+    run_quietly([python, "-m", *how, "--no-deps", wheel])
     return python
 
 

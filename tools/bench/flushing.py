@@ -1,18 +1,10 @@
-"""A flush against a bare loop of the call that it makes: `posthog.request.batch_post`.
-
-python -m tools.bench.flushing ours|theirs ROOT BATCHES      sends, and prints milliseconds and MiB
-"""
+"""A flush against a bare loop of the call that it makes: `posthog.request.batch_post`."""
 
 from __future__ import annotations
 
 import json
-import os
-import re
 import subprocess
-import sys
-import time
 import uuid
-from pathlib import Path
 
 from onramp_analytics.receiver import Receiver
 from tests.onramp_checkout import KEY, OnRamp
@@ -56,7 +48,7 @@ class Rig:
         self.batches.write_text(json.dumps([events[start : start + BATCH] for start in range(0, count, BATCH)]))
 
     def command(self, who: str) -> Command:
-        words = (PYTHON, "-m", "tools.bench.flushing", who, str(self.onramp.path), str(self.batches))
+        words = (PYTHON, "-m", "tools.bench.sending", who, str(self.onramp.path), str(self.batches))
         return Command(words, self.env, REPOSITORY)
 
     def send(self, who: str, count: int) -> None:
@@ -105,35 +97,3 @@ def flush_rows(onramp: OnRamp, seconds: float) -> list[Row]:
             )
         memory = [peak for _, peak in rig.printed["ours"]]
     return [*rows, Row("its memory over `import posthog`", "16 MiB", memory, [16.0] * len(memory), 1.0, "MiB")]
-
-
-def peak() -> float:
-    """Return the peak of this program's memory in MiB; unlike ru_maxrss it starts with the program."""
-    found = re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())
-    assert found
-    return int(found[1]) / 1024
-
-
-def main() -> None:
-    """Send what is there, and print what it took."""
-    who, root, file = sys.argv[1:]
-    import posthog.request
-    import requests
-
-    from onramp_analytics import flush
-    from onramp_analytics.posthog import capture
-
-    assert capture
-    batches = json.loads(Path(file).read_text()) if who == "theirs" else []
-    base, started = peak(), time.perf_counter()
-    if who == "ours":
-        sys.argv[1:] = [root, root]
-        flush.main()
-    session, key, host = requests.Session(), os.environ["ONRAMP_ANALYTICS_API_KEY"], os.environ["ONRAMP_ANALYTICS_HOST"]
-    for batch in batches:
-        posthog.request.batch_post(key, host, gzip=True, timeout=15, batch=batch, session=session)
-    print((time.perf_counter() - started) * 1000, peak() - base)
-
-
-if __name__ == "__main__":
-    main()

@@ -22,18 +22,23 @@ def blocks(figures: Sequence[float], count: int = BLOCKS) -> list[float]:
     return [statistics.median(figures[start:end]) for start, end in pairwise(edges)]
 
 
+def ratios(ours: Sequence[float], theirs: Sequence[float]) -> list[float]:
+    """Return the ratio of each block."""
+    return [our / their for our, their in zip(blocks(ours), blocks(theirs), strict=True)]
+
+
 def quartiles(ours: Sequence[float], theirs: Sequence[float]) -> tuple[float, float]:
     """Return the lower and the upper quartile of the ratios of the blocks; half of the ratios lie between them."""
-    ratios = [our / their for our, their in zip(blocks(ours), blocks(theirs), strict=True)]
-    low, _, high = statistics.quantiles(ratios, n=4) if len(ratios) > 1 else (ratios * 3)
+    found = ratios(ours, theirs)
+    low, _, high = statistics.quantiles(found, n=4, method="inclusive") if len(found) > 1 else found * 3
     return low, high
 
 
 def is_steady(ours: Sequence[float], theirs: Sequence[float]) -> bool:
     """Return whether the quartiles of a ratio lie within a tenth of it."""
-    ratio = statistics.median(ours) / statistics.median(theirs)
+    ratio = statistics.median(ratios(ours, theirs))
     low, high = quartiles(ours, theirs)
-    return low >= ratio - abs(ratio) * NARROW and high <= ratio + abs(ratio) * NARROW
+    return low >= ratio * (1 - NARROW) and high <= ratio * (1 + NARROW)
 
 
 @dataclass(frozen=True)
@@ -64,7 +69,7 @@ class Row:
 
     @property
     def ratio(self) -> float | None:
-        return statistics.median(self.ours) / statistics.median(self.theirs) if self.ours else None
+        return statistics.median(ratios(self.ours, self.theirs)) if self.ours else None
 
     @property
     def spread(self) -> tuple[float, float] | None:

@@ -20,13 +20,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import onramp_analytics
-from tests.conftest import SERVICE
 from tools.bench.measuring import BLOCKS, is_steady
 
 PYTHON = sys.executable
 COMMAND = str(Path(PYTHON).with_name("onramp-analytics"))
 ENTRY = str(Path(onramp_analytics.__file__).with_name("make_entry.py"))
-TRACK = ("track", *SERVICE)
+TRACK = ("track", "service_enabled", "service_name=plex", "has_scaffold=true")
 REPOSITORY = Path(__file__).parent.parent.parent
 WARM_UP = 2  # rounds that do not count
 
@@ -98,8 +97,17 @@ class Command:
         Raises:
             CalledProcessError: it failed.
         """
-        quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        subprocess.run([*before, *self.words], env=self.env, cwd=self.cwd, check=True, **quiet)  # type: ignore[call-overload]
+        run_quietly([*before, *self.words], self.env, self.cwd)
+
+
+def run_quietly(words: Sequence[str | Path], env: Mapping[str, str] | None = None, cwd: Path | None = None) -> None:
+    """Run a command without input and output.
+
+    Raises:
+        CalledProcessError: it failed.
+    """
+    null = subprocess.DEVNULL
+    subprocess.run(words, env=env, cwd=cwd, check=True, stdin=null, stdout=null, stderr=null)
 
 
 def count_instructions(command: Command) -> float:
@@ -195,9 +203,12 @@ def _count_apart(command: Command) -> float:
     return float(done.stdout)
 
 
+def main() -> None:
+    """Count the command of the command line in the working directory that comes before it, and print the number."""
+    folder, *words = sys.argv[1:]
+    command = Command(tuple(words), json.loads(os.environ["ONRAMP_BENCH_ENV"]), Path(folder))
+    sys.stdout.write(f"{count_instructions(command)}\n")
+
+
 if __name__ == "__main__":
-    print(
-        count_instructions(
-            Command(tuple(sys.argv[2:]), json.loads(os.environ["ONRAMP_BENCH_ENV"]), Path(sys.argv[1]))
-        )
-    )
+    main()
