@@ -115,7 +115,8 @@ def test_each_round_times_each_subject_once_between_its_preparation_and_its_end(
 
 
 def test_system_calls_and_processes_of_the_background_are_counted_apart(tmp_path: Path) -> None:
-    script = "sh -c ': in-the-background' & wait; sh -c :"
+    (tmp_path / "in-the-background").touch()
+    script = "sh in-the-background & wait; sh -c :"
 
     whole, apart = count_calls(Command(("sh", "-c", script), {"PATH": "/usr/bin:/bin"}, tmp_path), "in-the-background")
 

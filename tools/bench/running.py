@@ -142,6 +142,7 @@ def count_calls(command: Command, background: str = "make_entry.py") -> tuple[Ke
     A process that the shell starts for the background is counted there from its first call on.
     """
     adopt_orphans()
+    as_argument = re.compile(rf'"[^" ]*{re.escape(background)}"')  # not within the text of a script
     with tempfile.TemporaryDirectory() as folder:
         command.run(_program("strace"), "-ff", "-qq", "-s", "999", "-o", f"{folder}/pid")
         wait_for_orphans()
@@ -150,7 +151,7 @@ def count_calls(command: Command, background: str = "make_entry.py") -> tuple[Ke
             lines = [line for line in file.read_text(errors="replace").splitlines() if re.match(r"\w+\(", line)]
             own = Kernel(-len(lines), -1)
             whole -= own
-            if any(line.startswith("execve(") and background in line for line in lines):
+            if any(line.startswith("execve(") and as_argument.search(line) for line in lines):
                 apart -= own
         return whole, apart
 
