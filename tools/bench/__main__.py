@@ -23,7 +23,7 @@ from tools.bench.functions import function_rows
 from tools.bench.growth import growth_table
 from tools.bench.measuring import Row, rows_table
 from tools.bench.peers import NOTE, peer_table
-from tools.bench.running import REPOSITORY
+from tools.bench.running import REPOSITORY, adopt_orphans
 
 PAGE = REPOSITORY / "docs/performance.md"
 MARKED = re.compile(r"(<!-- written by `make bench`: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -89,7 +89,8 @@ def main() -> None:
     parser.add_argument("--print", action="store_true", help="print the tables, and leave the page as it is")
     parser.add_argument("parts", nargs="*", help="measure only these (default: all)")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="onramp-bench-") as folder:
+    adopt_orphans()  # so that every detached process has ended before its checkout is deleted
+    with tempfile.TemporaryDirectory(prefix="onramp-bench-", ignore_cleanup_errors=True) as folder:
         rows, tables = measure(Path(folder), options.effort, set(options.parts))
     budgets, others = ([row for row in rows if (row.budget is None) == free] for free in (False, True))
     tables["machine"] = machine()

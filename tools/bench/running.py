@@ -178,6 +178,7 @@ def wait_for_orphans() -> None:
 def processor_seconds(command: Command) -> tuple[float, float]:
     """Return the processor seconds of a command until it ended, and of what it left running until that ended, too."""
     adopt_orphans()
+    wait_for_orphans()
     start = _used()
     command()
     middle = _used()
