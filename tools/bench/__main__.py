@@ -46,7 +46,7 @@ def measure(folder: Path, effort: float, parts: set[str]) -> tuple[list[Row], di
         return onramp
 
     def make() -> None:
-        found, tables["kernel"] = make_rows(place("make"), env, 60 * effort)
+        found, tables["kernel"] = make_rows(place("make"), env, 50 * effort)
         rows.extend(found)
 
     def peers() -> None:
@@ -54,13 +54,13 @@ def measure(folder: Path, effort: float, parts: set[str]) -> tuple[list[Row], di
 
     steps: dict[str, Callable[[], None]] = {
         "make": make,
-        "tracker": lambda: rows.extend(tracker_rows(checkout("tracker"), 45 * effort)),
-        "wrappers": lambda: rows.extend(wrapper_rows(checkout("wrapped"), place("wrappers"), 40 * effort)),
-        "functions": lambda: rows.extend(function_rows(checkout("functions"), 45 * effort)),
-        "pending": lambda: rows.extend(pending_rows(checkout("pending"), 25 * effort)),
-        "flush": lambda: rows.extend(flush_rows(checkout("flush"), 100 * effort)),
+        "tracker": lambda: rows.extend(tracker_rows(checkout("tracker"), 35 * effort)),
+        "wrappers": lambda: rows.extend(wrapper_rows(checkout("wrapped"), place("wrappers"), 30 * effort)),
+        "functions": lambda: rows.extend(function_rows(checkout("functions"), 35 * effort)),
+        "pending": lambda: rows.extend(pending_rows(checkout("pending"), 20 * effort)),
+        "flush": lambda: rows.extend(flush_rows(checkout("flush"), 80 * effort)),
         "day": lambda: tables.update(day=day_tables(place("day"), env)),
-        "growth": lambda: tables.update(growth=growth_table(checkout("growth"), 24 * effort)),
+        "growth": lambda: tables.update(growth=growth_table(checkout("growth"), 20 * effort)),
         "peers": peers,
     }
     for name, step in steps.items():
