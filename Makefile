@@ -47,7 +47,7 @@ docs: $(READY) ## Write what the documents take from the code: the man page, the
 faults: $(READY) ## Break everything on purpose, and count what becomes of the events (half an hour)
 	@$(BIN)/python -m tests.faults
 
-bench: $(VENV)/.bench ## Measure what it costs against the budgets (some minutes; ARGS="--json FILE")
+bench: $(VENV)/.bench ## Measure what it costs, and write the tables of docs/performance.md (ten minutes; ARGS=--print)
 	@$(BIN)/python -m tools.bench $(ARGS)
 
 bench-plots: $(VENV)/.bench $(VENV)/.plots ## Measure, and draw what grows with the number of events into docs/img/
