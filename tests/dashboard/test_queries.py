@@ -277,6 +277,15 @@ def test_arrivals_count_each_event_once(clickhouse: ClickHouse) -> None:
     assert sum(events for _day, events, _installations in found) == 41
 
 
+def test_what_an_alert_looks_at_is_one_number(clickhouse: ClickHouse, rows: list[Row]) -> None:
+    lately = queries.between(date(2026, 8, 1), date(2026, 8, 30), date(2026, 8, 3), apart=0)
+    august = [row for row in rows if row["timestamp"] >= "2026-08-01"]
+
+    assert answer(clickhouse, "Arrived in three days", lately) == [[len({row["uuid"] for row in august})]]
+    assert answer(clickhouse, "Change of the error rate", lately) == [[25.0]]
+    assert answer(clickhouse, "Events of the month", lately) == [[len(august)]]
+
+
 ALL = [
     *((tile.name, queries.fill(tile.text, period)) for tile in TILES for period in (PERIOD, queries.latest(90))),
     ("new installations", queries.fill(queries.new_installations(), PERIOD, PERIOD)),
@@ -307,7 +316,7 @@ def test_every_tile_has_an_answer_that_is_tested() -> None:
     here = Path(__file__).read_text()
 
     for tile in TILES:
-        assert f'answer(clickhouse, "{tile.name}")' in here
+        assert f'answer(clickhouse, "{tile.name}"' in here
 
 
 def words() -> set[str]:
