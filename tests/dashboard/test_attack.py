@@ -11,7 +11,7 @@ from tools.results.attack import SIZES, attack, table
 PAGE = Path(__file__).parent.parent.parent / "docs" / "results.md"
 
 
-@pytest.mark.parametrize(("size", "most"), zip(SIZES, (0.11, 0.02, 0.01), strict=True))
+@pytest.mark.parametrize(("size", "most"), list(zip(SIZES, (0.11, 0.02, 0.01), strict=True)))
 def test_with_the_rule_a_page_gives_away_hardly_more_than_popularity(size: int, most: float) -> None:
     rule = attack(size, exact=False)
 
