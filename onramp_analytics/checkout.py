@@ -1,10 +1,28 @@
-"""Where the OnRamp checkout is, and how its small files are read: never through a link, never blocked by a FIFO."""
+"""Where the OnRamp checkout is, and how its small files are read: never through a link, never blocked by a FIFO.
+
+A file that was read before, and of which `stat` shows the same device, inode, mode, owner, size and times, is not
+opened again. The kernel stores a file's change time (ctime) at each write, rename, link, chmod and utime, and no
+program can set it. So the same ctime means the same content, apart from four cases. In each of them the file is read
+every time:
+
+ 1. Two writes within one tick of the kernel's clock have the same ctime. A content is kept only if it was read at
+    least `SETTLED` after the last change.
+ 2. File systems with times in whole seconds (FAT, ext3, some servers) leave the fraction at zero, and FAT does not even
+    have a ctime. A time without a fraction of a millisecond is not trusted.
+ 3. Network and FUSE file systems answer `stat` from a cache that may be seconds old, and only `open` contacts the
+    server. They have no block device, so their major device number is 0. Neither have btrfs, overlay and tmpfs, where
+    this is slower, and never wrong.
+ 4. The clock was set back, and the file seems to have changed in the future.
+"""
 
 import posix
+import time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    Seen = tuple[int, ...]
 
 VARIABLE = b"ONRAMP_ROOT"
 LOCK_FILE = b"onramp.lock"
@@ -13,8 +31,12 @@ NAMES = b"make.d/analytics.names"
 NAMES_LIMIT = 1 << 16  # bytes; the 500 names of OnRamp take 12 KiB
 LIMIT = 1 << 16  # bytes of every other small file; a larger one is damaged
 
+SETTLED = 2_000_000_000  # nanoseconds; a tick is 10 ms at most, and a margin costs two seconds of slower calls
+MOST = 16  # files that are kept; consent reads five, and a process that walks through checkouts must not keep them all
+
 _READ = posix.O_RDONLY | posix.O_CLOEXEC | posix.O_NONBLOCK
 REGULAR, KIND = 0o100000, 0o170000
+_kept: "dict[tuple[bytes, bool], tuple[Seen, bytes]]" = {}
 
 
 def find(named: "bytes | None", environ: "Mapping[bytes, bytes]") -> "bytes | None":
@@ -62,7 +84,7 @@ def read(path: bytes, *, owner: "int | None" = None, follow: bool = False, limit
     """Return the content of a small regular file.
 
     Args:
-        path: the file.
+        path: the file, absolute.
         owner: the user id that must own the file; None accepts any owner.
         follow: whether a symbolic link is followed.
         limit: the largest size in bytes.
@@ -70,16 +92,48 @@ def read(path: bytes, *, owner: "int | None" = None, follow: bool = False, limit
     Raises:
         OSError: the file is missing, not a regular file, too large, another user's, or cannot be read.
     """
+    kept = _kept.get((path, follow))
+    if kept:
+        found = posix.stat(path, follow_symlinks=follow)
+        if kept[0] == _seen(found):
+            _check(found, path, owner, limit)
+            return kept[1]
     fd = posix.open(path, _READ if follow else _READ | posix.O_NOFOLLOW)
     try:
         found = posix.fstat(fd)
-        if found.st_mode & KIND != REGULAR or found.st_size > limit:
-            raise OSError(22, "not a small regular file", path)
-        if owner is not None and found.st_uid != owner:
-            raise PermissionError(1, "it belongs to another user", path)
-        return posix.read(fd, limit)
+        _check(found, path, owner, limit)
+        now = time.time_ns()
+        content = posix.read(fd, limit)
     finally:
         posix.close(fd)
+    if is_settled(found, now):
+        if len(_kept) >= MOST:
+            _kept.clear()
+        _kept[path, follow] = _seen(found), content  # one step, so threads need no lock
+    return content
+
+
+def is_settled(found: "posix.stat_result", now: int) -> bool:
+    """Return whether every later change of a file will show in its `stat` (the four cases above).
+
+    Args:
+        found: what `fstat` returned before the file was read.
+        now: the time between that and the reading, in nanoseconds since 1970.
+    """
+    is_local = bool(posix.major(found.st_dev))
+    is_fine = bool(found.st_ctime_ns % 1_000_000 and found.st_mtime_ns % 1_000_000)
+    return is_local and is_fine and found.st_ctime_ns + SETTLED <= now
+
+
+def _seen(found: "posix.stat_result") -> "Seen":
+    return (*found[:6], found.st_size, found.st_mtime_ns, found.st_ctime_ns)  # mode, inode, device, links, uid, gid
+
+
+def _check(found: "posix.stat_result", path: bytes, owner: "int | None", limit: int) -> None:
+    if found.st_mode & KIND != REGULAR or found.st_size > limit:
+        raise OSError(22, "not a small regular file", path)
+    if owner is not None and found.st_uid != owner:
+        raise PermissionError(1, "it belongs to another user", path)
 
 
 def published(root: bytes) -> bytes:

@@ -25,6 +25,7 @@ html { -webkit-text-size-adjust: 100% }
 body { margin: 0; font: 16px/1.55 system-ui, sans-serif; color: var(--ink); background: var(--paper) }
 main { max-width: 62rem; margin: 0 auto; padding: 2.5rem 1.25rem 4rem }
 h1 { font-size: clamp(1.6rem, 5vw, 2.2rem); line-height: 1.2; letter-spacing: -.02em; margin: 0 0 .4rem }
+h1, h2 { text-wrap: balance }
 h2 { font-size: 1.25rem; line-height: 1.3; margin: 3rem 0 .25rem }
 h3 { font-size: 1rem; margin: 1.5rem 0 .25rem }
 p { margin: .4rem 0; max-width: 46rem }

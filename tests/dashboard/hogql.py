@@ -43,6 +43,7 @@ FUNCTIONS: dict[str, tuple[int, int | None]] = {
     "toFloat": (1, 1),
     "toIntervalDay": (1, 1),
     "toMonth": (1, 1),
+    "toStartOfMonth": (1, 1),
     "toStartOfWeek": (1, 2),
     "toYear": (1, 1),
     "today": (0, 0),

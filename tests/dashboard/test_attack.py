@@ -11,12 +11,11 @@ from tools.results.attack import SIZES, attack, table
 PAGE = Path(__file__).parent.parent.parent / "docs" / "results.md"
 
 
-@pytest.mark.parametrize("size", SIZES)
-def test_with_the_rule_the_attacker_is_right_less_often_than_on_exact_numbers(size: int) -> None:
-    exact, rule = attack(size, exact=True), attack(size, exact=False)
+@pytest.mark.parametrize(("size", "most"), list(zip(SIZES, (0.11, 0.02, 0.01), strict=True)))
+def test_with_the_rule_a_page_gives_away_hardly_more_than_popularity(size: int, most: float) -> None:
+    rule = attack(size, exact=False)
 
-    assert rule.right - rule.blind <= exact.right - exact.blind
-    assert rule.right - rule.blind < 0.11
+    assert rule.right - rule.blind < most
 
 
 def test_exact_numbers_of_a_small_project_give_a_newcomer_away() -> None:

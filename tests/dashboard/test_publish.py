@@ -232,6 +232,26 @@ def test_at_least_leaves_out_more(application: Application, tmp_path: Path) -> N
     assert "fewer than 10 installations" in (tmp_path / "index.html").read_text()
 
 
+def test_an_opt_in_that_is_older_than_the_retention_still_counts_with_what_it_has(
+    receiver: Receiver, tmp_path: Path
+) -> None:
+    rows = installations(30, demo.UNTIL, days=900)
+    joined = {row["distinct_id"]: row["timestamp"] for row in reversed(rows)}
+    floor = demo.UNTIL - timedelta(days=365)
+    old = {one for one, day in joined.items() if day < str(floor)}
+    receiver.answer_always(QueryApi(rows, since=floor))
+
+    publish_on(Application(receiver.url, PROJECT, KEY), tmp_path)
+
+    page = json.loads((tmp_path / "results.json").read_text())
+    kept = {one for one in counting([row for row in rows if row["timestamp"] >= str(floor)]) if one in old}
+    of = counting(rows)
+    assert len(kept) > 5
+    for name in ("traefik", "plex"):
+        shown = next(row["installations"] for row in page["services"] if row["name"] == name)
+        assert shown == r(sum(name in enabled(events, "service") for events in of.values()))
+
+
 def test_badges_of_services_that_are_no_longer_shown_are_deleted(application: Application, tmp_path: Path) -> None:
     (tmp_path / "badges").mkdir()
     (tmp_path / "badges" / "gone.svg").write_text("<svg/>")

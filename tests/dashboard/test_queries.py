@@ -89,6 +89,8 @@ BERT = [
     *failed("08-01", "logs", "signal_INT"),
     ran("08-01", "logs", 700),
     disabled("08-20", "jellyfin"),  # after 36 days
+    disabled("08-20", "plex"),  # off and on again within a day
+    enabled("08-20", "plex"),
 ]
 CLEO = [
     enabled("07-03", "jellyfin"),
@@ -274,7 +276,16 @@ def test_arrivals_count_each_event_once(clickhouse: ClickHouse) -> None:
 
     assert found[0] == ["2026-06-10", 11, 1]
     assert found[2] == ["2026-07-01", 4, 1]
-    assert sum(events for _day, events, _installations in found) == 41
+    assert sum(events for _day, events, _installations in found) == 43
+
+
+def test_what_an_alert_looks_at_is_one_number(clickhouse: ClickHouse, rows: list[Row]) -> None:
+    lately = queries.between(date(2026, 8, 1), date(2026, 8, 30), date(2026, 8, 3), apart=0)
+    august = [row for row in rows if row["timestamp"] >= "2026-08-01"]
+
+    assert answer(clickhouse, "Arrived in three days", lately) == [[len({row["uuid"] for row in august})]]
+    assert answer(clickhouse, "Change of the error rate", lately) == [[25.0]]
+    assert answer(clickhouse, "Events of the month", lately) == [[len(august)]]
 
 
 ALL = [
@@ -307,7 +318,7 @@ def test_every_tile_has_an_answer_that_is_tested() -> None:
     here = Path(__file__).read_text()
 
     for tile in TILES:
-        assert f'answer(clickhouse, "{tile.name}")' in here
+        assert f'answer(clickhouse, "{tile.name}"' in here
 
 
 def words() -> set[str]:

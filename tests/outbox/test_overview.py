@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
+import time
 
 import pytest
 from freezegun import freeze_time
 
 from onramp_analytics import events
 from onramp_analytics.outbox import history, locks, overview
-from onramp_analytics.outbox.history import State
-from onramp_analytics.outbox.overview import EXPIRED, OLDEST, SKIPPED, Outbox
+from onramp_analytics.outbox.history import Counts, State
+from onramp_analytics.outbox.overview import Outbox
+from onramp_analytics.outbox.schedule import Calendar
 from onramp_analytics.outbox.segments import Pending
 from tests.conftest import NOON, Checkout, line, uuid_of
 
@@ -22,7 +23,7 @@ def outbox(checkout: Checkout) -> Outbox:
 
 
 def test_looking_into_an_empty_checkout_makes_no_file(checkout: Checkout, outbox: Outbox) -> None:
-    counts: Counter[str] = Counter()
+    counts = Counts()
 
     assert list(outbox.pending(counts)) == []
     assert outbox.count() == 0
@@ -30,18 +31,18 @@ def test_looking_into_an_empty_checkout_makes_no_file(checkout: Checkout, outbox
     assert outbox.last_run() == State()
     assert not outbox.flusher_is_alive()
     assert not outbox.remains()
-    assert counts == {}
+    assert counts == Counts()
     assert checkout.files() == set()
 
 
 @freeze_time("2026-01-04")
 def test_what_is_queued_is_shown_oldest_first_and_the_rest_is_counted(outbox: Outbox) -> None:
-    counts: Counter[str] = Counter()
+    counts = Counts()
     for content in (line(1) + b"damaged\n", line(2)):
         outbox.spool.append(content, lambda: True)
 
     assert [p.event["uuid"] for p in outbox.pending(counts)] == [uuid_of(1), uuid_of(2)]
-    assert counts == {SKIPPED: 1}
+    assert counts == Counts(skipped=1)
     assert outbox.count() == 3
     assert outbox.remains()
 
@@ -52,13 +53,22 @@ def a_pending(day: float) -> Pending:
 
 @pytest.mark.parametrize(("days", "sent"), [(0, True), (89, True), (90, True), (91, False), (365, False)])
 def test_an_event_is_dropped_when_it_is_older_than_ninety_days(days: int, *, sent: bool) -> None:
-    counts: Counter[str] = Counter()
+    counts = Counts()
     with freeze_time("2026-01-03T18:00:00Z"):
-        found = list(overview.sendable([a_pending(NOON - days * 86_400)], counts))
+        found = list(overview.sendable([a_pending(NOON - days * 86_400)], counts, Calendar.at(time.time())))
 
     assert bool(found) is sent
-    assert counts == ({} if sent else {EXPIRED: 1})
-    assert OLDEST == 90 * 86_400
+    assert counts == (Counts() if sent else Counts(expired=1))
+
+
+@pytest.mark.parametrize(("days", "sent"), [(1, True), (2, False), (3650, False)])
+def test_an_event_is_dropped_when_it_is_dated_after_tomorrow(days: int, *, sent: bool) -> None:
+    counts = Counts()
+    with freeze_time("2026-01-03T18:00:00Z"):
+        found = list(overview.sendable([a_pending(NOON + days * 86_400)], counts, Calendar.at(time.time())))
+
+    assert bool(found) is sent
+    assert counts == (Counts() if sent else Counts(from_the_future=1))
 
 
 def test_names_are_replaced_by_what_is_published_now(checkout: Checkout, outbox: Outbox) -> None:
@@ -66,7 +76,7 @@ def test_names_are_replaced_by_what_is_published_now(checkout: Checkout, outbox:
     (checkout.path / "make.d/analytics.names").write_text("service jellyfin\n")
 
     with freeze_time("2026-01-04"):
-        (shown,) = outbox.pending(Counter())
+        (shown,) = outbox.pending(Counts())
 
     assert shown.event["properties"]["service_name"] == "custom"
 

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from onramp_analytics import unchanged
+from onramp_analytics import checkout
 from tests.conftest import obey_permissions, wait_until
 
 OLD, NEW = b"ANALYTICS_ENABLED=1\n", b"ANALYTICS_ENABLED=0\n"  # as long as each other
@@ -20,11 +20,11 @@ OLD, NEW = b"ANALYTICS_ENABLED=1\n", b"ANALYTICS_ENABLED=0\n"  # as long as each
 @pytest.fixture(autouse=True)
 def nothing_kept(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Start with nothing read, wherever the temporary folder is, and let files settle in a twentieth of a second."""
-    unchanged._kept.clear()
+    checkout._kept.clear()
     monkeypatch.setattr(posix, "major", lambda _device: 1)
-    monkeypatch.setattr(unchanged, "SETTLED", 50_000_000)
+    monkeypatch.setattr(checkout, "SETTLED", 50_000_000)
     yield
-    unchanged._kept.clear()
+    checkout._kept.clear()
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def file(tmp_path: Path) -> Path:
     """A file whose content is kept."""
     path = tmp_path / "onramp.lock"
     path.write_bytes(OLD)
-    wait_until(lambda: unchanged.read(bytes(path)) == OLD and unchanged._kept, "a content that is kept")
+    wait_until(lambda: checkout.read(bytes(path)) == OLD and checkout._kept, "a content that is kept")
     return path
 
 
@@ -119,7 +119,7 @@ EDITS: list[Callable[[Path], None]] = [
 def test_the_next_call_returns_what_an_editor_wrote(file: Path, edit: Callable[[Path], None]) -> None:
     edit(file)
 
-    assert unchanged.read(bytes(file)) == file.read_bytes() != OLD
+    assert checkout.read(bytes(file)) == file.read_bytes() != OLD
 
 
 @pytest.mark.parametrize("edit", EDITS, ids=lambda edit: edit.__name__)
@@ -128,21 +128,21 @@ def test_the_next_call_returns_what_was_written_to_the_target_of_a_link(
 ) -> None:
     link = file.with_name("link")
     link.symlink_to(file.name)
-    assert unchanged.read(bytes(link), follow=True) == OLD
+    assert checkout.read(bytes(link), follow=True) == OLD
 
     edit(file)
 
-    assert unchanged.read(bytes(link), follow=True) == file.read_bytes() != OLD
+    assert checkout.read(bytes(link), follow=True) == file.read_bytes() != OLD
 
 
 @pytest.mark.parametrize("edit", EDITS, ids=lambda edit: edit.__name__)
 def test_a_second_edit_right_after_the_first_is_seen_too(file: Path, edit: Callable[[Path], None]) -> None:
     edit(file)
-    unchanged.read(bytes(file))
+    checkout.read(bytes(file))
 
     file.write_bytes(OLD)
 
-    assert unchanged.read(bytes(file)) == OLD
+    assert checkout.read(bytes(file)) == OLD
 
 
 def delete(file: Path) -> None:
@@ -165,7 +165,7 @@ def replace_by_a_folder(file: Path) -> None:
 
 
 def grow_beyond_the_limit(file: Path) -> None:
-    os.truncate(file, unchanged.LIMIT + 1)
+    os.truncate(file, checkout.LIMIT + 1)
 
 
 def move_its_folder_away(file: Path) -> None:
@@ -187,7 +187,7 @@ def test_a_file_that_was_removed_or_replaced_is_an_error_at_once(file: Path, rem
     remove(file)
 
     with pytest.raises(OSError, match=r"."):
-        unchanged.read(bytes(file))
+        checkout.read(bytes(file))
 
 
 def test_a_file_that_nobody_is_allowed_to_read_any_more_is_an_error_at_once(file: Path) -> None:
@@ -198,7 +198,7 @@ def test_a_file_that_nobody_is_allowed_to_read_any_more_is_an_error_at_once(file
         try:
             obey_permissions()
             os.setresuid(65534, 65534, 65534) if os.getuid() == 0 else None
-            unchanged.read(bytes(file))
+            checkout.read(bytes(file))
         except PermissionError:
             status = 0
         finally:
@@ -209,20 +209,20 @@ def test_a_file_that_nobody_is_allowed_to_read_any_more_is_an_error_at_once(file
 
 def test_the_owner_and_the_limit_hold_for_a_kept_content_too(file: Path) -> None:
     with pytest.raises(PermissionError, match="another user"):
-        unchanged.read(bytes(file), owner=os.getuid() + 1)
+        checkout.read(bytes(file), owner=os.getuid() + 1)
     with pytest.raises(OSError, match="not a small regular file"):
-        unchanged.read(bytes(file), limit=len(OLD) - 1)
+        checkout.read(bytes(file), limit=len(OLD) - 1)
 
-    assert unchanged.read(bytes(file), owner=os.getuid(), limit=len(OLD)) == OLD
+    assert checkout.read(bytes(file), owner=os.getuid(), limit=len(OLD)) == OLD
 
 
 def test_a_link_is_an_error_even_after_it_was_read_with_follow(file: Path) -> None:
     link = file.with_name("link")
     link.symlink_to(file.name)
-    assert unchanged.read(bytes(link), follow=True) == OLD
+    assert checkout.read(bytes(link), follow=True) == OLD
 
     with pytest.raises(OSError, match=r"."):
-        unchanged.read(bytes(link))
+        checkout.read(bytes(link))
 
 
 def test_an_unchanged_file_is_not_opened_again(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -231,16 +231,16 @@ def test_an_unchanged_file_is_not_opened_again(file: Path, monkeypatch: pytest.M
 
     monkeypatch.setattr(posix, "open", refuse)
 
-    assert unchanged.read(bytes(file)) == OLD
+    assert checkout.read(bytes(file)) == OLD
 
 
 def test_a_file_that_has_just_changed_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(unchanged, "SETTLED", 3600 * 10**9)
+    monkeypatch.setattr(checkout, "SETTLED", 3600 * 10**9)
     path = tmp_path / "new"
     path.write_bytes(OLD)
 
-    assert unchanged.read(bytes(path)) == OLD
-    assert not unchanged._kept
+    assert checkout.read(bytes(path)) == OLD
+    assert not checkout._kept
 
 
 SECOND = 10**9
@@ -249,7 +249,7 @@ NOW = 1_790_000_000 * SECOND + 123_456_789
 
 def settled(changed: int = NOW - 3600 * SECOND, modified: int = NOW - 3600 * SECOND, device: int = 65024) -> bool:
     found = SimpleNamespace(st_ctime_ns=changed, st_mtime_ns=modified, st_dev=device)
-    return unchanged.is_settled(found, NOW)  # type: ignore[arg-type]
+    return checkout.is_settled(found, NOW)  # type: ignore[arg-type]
 
 
 def test_a_file_on_a_disk_that_changed_an_hour_ago_is_settled() -> None:
@@ -278,13 +278,13 @@ def test_a_file_is_read_each_time_if_its_file_system_has_no_disk(monkeypatch: py
 
 
 def test_the_number_of_kept_files_is_limited(tmp_path: Path) -> None:
-    paths = [bytes(tmp_path / str(number)) for number in range(3 * unchanged.MOST)]
+    paths = [bytes(tmp_path / str(number)) for number in range(3 * checkout.MOST)]
     for path in paths:
         Path(os.fsdecode(path)).write_bytes(OLD)
-    time.sleep(unchanged.SETTLED / SECOND)
+    time.sleep(checkout.SETTLED / SECOND)
     most = 0
     for path in paths:
-        unchanged.read(path)
-        most = max(most, len(unchanged._kept))
+        checkout.read(path)
+        most = max(most, len(checkout._kept))
 
-    assert most == unchanged.MOST
+    assert most == checkout.MOST
