@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/.installed
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format types cover docs faults bench bench-plots fleet picture constraints build smoke clean
+.PHONY: help demo test lint format types cover docs faults bench bench-plots demo-results sample-results axe fleet picture constraints build smoke clean
 
 # The targets that OnRamp takes as they are; here they use the command of the virtual environment.
 ONRAMP_ANALYTICS ?= $(BIN)/onramp-analytics
@@ -19,7 +19,7 @@ help: ## List the targets
 demo: $(INSTALLED) ## Show the full workflow in a temporary checkout, with a local test server
 	@$(BIN)/onramp-analytics demo
 
-test: $(READY) lint types ## Run every check and test
+test: $(VENV)/.results lint types ## Run every check and test
 	@$(BIN)/pytest -n auto
 
 lint: $(READY) ## Check the style, the layers and the workflows
@@ -36,7 +36,7 @@ types: $(READY) ## Check the types
 	@$(BIN)/mypy --no-error-summary
 
 # Some tests work as another user, who may not write in this folder.
-cover: $(READY) ## Run the tests and show what they do not reach, the detached process counted
+cover: $(VENV)/.results ## Run the tests and show what they do not reach, the detached process counted
 	@data=$$(mktemp -d) && chmod 1777 $$data && export COVERAGE_FILE=$$data/coverage; \
 	$(BIN)/coverage run -m pytest -n auto && $(BIN)/coverage combine --quiet && $(BIN)/coverage report; \
 	status=$$?; rm -rf $$data; exit $$status
@@ -53,6 +53,15 @@ bench: $(VENV)/.bench ## Measure what it costs against the budgets (some minutes
 bench-plots: $(VENV)/.bench $(VENV)/.plots ## Measure, and draw what grows with the number of events into docs/img/
 	@$(BIN)/python -m tools.bench --json $(VENV)/bench.json
 	@$(BIN)/python -m tools.bench.plots $(VENV)/bench.json docs/img
+
+demo-results: $(VENV)/.results ## See the results page of simulated installations, without an account (ARGS=DIR)
+	@$(BIN)/python -m tools.results.demo $(ARGS)
+
+sample-results: $(VENV)/.results ## Draw the pictures of the sample page into docs/img/ (needs Chromium)
+	@$(BIN)/python -m tools.results.sample docs/img
+
+axe: $(READY) ## Get axe-core from the npm registry, for the tests of the pages in a browser
+	@npm install --silent --no-audit --no-fund --ignore-scripts --prefix $(VENV)/axe axe-core@4
 
 picture: $(READY) ## Draw the README's picture from a real session
 	@$(BIN)/python -m tools.picture docs/img/session.svg

@@ -32,7 +32,8 @@ CHECKOUT = {
     "make.d/start.mk": "stop:\n\t@echo stopped\n",
     "services-available/plex.yml": "",
 }
-AS_SOMEBODY = ("-c", "user.name=somebody", "-c", "user.email=somebody@example.org")
+COMMIT = ("-c", "user.name=somebody", "-c", "user.email=somebody@example.org", "commit", "--quiet", "--message=OnRamp")
+CLONE = ("clone", "--quiet", ".", "../onramp")
 SHARED = ("man/man1/onramp-analytics.1", "bash-completion/completions/onramp-analytics")
 
 
@@ -128,20 +129,21 @@ def _smoke(session: nox.Session, folder: Path) -> None:
     program = str(folder / PROGRAM)
     away = Path(session.create_tmp()).resolve() / "away"
     shutil.rmtree(away, ignore_errors=True)
-    checkout = away / "onramp"
+    upstream = away / "upstream"
     for name, content in CHECKOUT.items():
-        (checkout / name).parent.mkdir(parents=True, exist_ok=True)
-        (checkout / name).write_text(content)
-    for words in (("init", "--quiet"), ("add", "--all"), (*AS_SOMEBODY, "commit", "--quiet", "--message=OnRamp")):
-        session.run("git", "-C", str(checkout), *words, external=True, log=False)
+        (upstream / name).parent.mkdir(parents=True, exist_ok=True)
+        (upstream / name).write_text(content)
+    for words in (("init", "--quiet", "--initial-branch=main"), ("add", "--all"), COMMIT, CLONE):
+        session.run("git", "-C", str(upstream), *words, external=True, log=False)
 
     with session.chdir(away):
         _must_say(session, program, "--version", what=f"{PROGRAM}, version ")
         _must_say(session, program, "demo", what="It works: 5 events ")
-        _must_say(session, program, "dashboard", what="Would make the dashboard ")
-        _must_say(session, program, "install", "onramp", what="wrote GNUmakefile")
+        _must_say(session, program, "dashboard", what="Would create the dashboard ")
+        install = ("install", "--wheel", _built("whl"), "--upstream", "origin/main", "onramp")
+        _must_say(session, program, *install, what="GNUmakefile")
         _must_say(session, "make", "-s", "-C", "onramp", "start", what="started")
-        _must_say(session, program, "uninstall", "onramp", what="deleted GNUmakefile")
+        _must_say(session, program, "uninstall", "onramp", what="GNUmakefile")
         _must_say(session, "git", "-C", "onramp", "status", "--porcelain", "--ignored", what="")
 
 

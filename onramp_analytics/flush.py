@@ -3,8 +3,8 @@
     python -m onramp_analytics.flush ROOT      the detached flusher, started by detached.py
 
 The rules are `ACTIONS` and `action` (what happens to the events after an answer), `next_try` (when to come back) and
-`outbox/schedule.py` (when an event is due). `Sender` makes the requests, `Run` walks the spool; both do what they say.
-The SDK is loaded with the first request, so a run that finds nothing to send never loads it.
+`outbox/schedule.py` (when an event is due). `Run` walks the spool and does what they say; the requests are those of
+`posthog/sender.py`.
 """
 
 from __future__ import annotations
@@ -17,17 +17,15 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import asdict
 from functools import partial
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from onramp_analytics import checkout, consent
-from onramp_analytics.consent import Consent
 from onramp_analytics.detached import LINGER, LONGEST_LIFE, forget_begin
 from onramp_analytics.errors import CouldNot, Misconfigured
 from onramp_analytics.outbox import history, locks, overview, schedule, segments
 from onramp_analytics.outbox.history import Counts, State
 from onramp_analytics.outbox.schedule import Calendar
 from onramp_analytics.outbox.segments import Pending, Segment
-from onramp_analytics.posthog import destination
 from onramp_analytics.posthog.outcome import (
     ACCEPTED,
     LONGEST_REQUEST,
@@ -41,15 +39,10 @@ from onramp_analytics.posthog.outcome import (
     Kind,
     Outcome,
 )
+from onramp_analytics.posthog.sender import Sender, Stop, require_consent
 from onramp_analytics.spool import LONGEST_WAIT, Spool
 
-if TYPE_CHECKING:
-    import requests
-
-    from onramp_analytics.posthog.destination import Destination
-
 MOST_EVENTS, MOST_BYTES = 100, 1 << 20  # a batch: the contract's
-TRIES = 3  # failed requests in a run: the contract's, and what PostHog asks of its SDKs
 MOST_DOUBTS = 32  # requests refused without one accepted: finds a bad event among 100, and 24 more beside it
 RUN = LONGEST_LIFE - LINGER[1] - LONGEST_REQUEST - 5  # seconds in which a run may begin a request
 LOG_WAIT = 0.2  # seconds for the spool's lock; where it stays busy the events are sent, but not remembered
@@ -114,11 +107,6 @@ def next_try(outcome: Outcome, failures: int, now: float, jitter: float) -> floa
     return now + min(max(pause, outcome.retry_after), LONGEST_WAIT)
 
 
-def pause_before_retry(outcome: Outcome, tries: int, jitter: float) -> float:
-    """Return the seconds to wait before trying again within a run, after `tries` failures."""
-    return max(2.0**tries * jitter, outcome.retry_after)
-
-
 def batches(found: Iterable[Pending]) -> Iterator[list[Pending]]:
     """Group events into batches of at most 100 events and 1 MiB."""
     batch: list[Pending] = []
@@ -131,85 +119,6 @@ def batches(found: Iterable[Pending]) -> Iterator[list[Pending]]:
         size += len(one.line)
     if batch:
         yield batch
-
-
-class Stop(BaseException):
-    """The run ends here, and the rest of the events is kept.
-
-    No `Exception`, since it is also raised inside a request, where a library would take it for its own.
-    """
-
-    def __init__(self, kind: Kind, reason: str, retry_after: float = 0.0) -> None:
-        self.outcome = Outcome(kind, reason, retry_after)
-
-
-def require_consent(root: bytes) -> Consent:
-    """Check that events may be sent.
-
-    Returns:
-        The consent.
-
-    Raises:
-        Stop: they may not, and why.
-    """
-    now = consent.ask(os.environb, root)
-    if not now.on:
-        raise Stop(OFF, f"analytics are off: {now.why}")
-    return now
-
-
-class Sender:
-    """Makes requests while there is consent and time, and makes them again while the host is not reached."""
-
-    def __init__(self, root: bytes, seconds: float) -> None:
-        self._root = root
-        self._until = time.monotonic() + seconds
-        self._tries = 0
-        self._distinct_id = ""
-        self._where: Destination | None = None
-        self._how_often = consent.DAILY
-        self._session: requests.Session | None = None
-
-    def close(self) -> None:
-        """Close the connection."""
-        if self._session:
-            self._session.close()
-
-    def send(self, batch: list[Pending]) -> Outcome:
-        """Make one request with events of one identifier, and again while the run has tries and time left.
-
-        Raises:
-            Stop: consent went or the identifier changed, also in the middle of a request; or the time is over.
-            Misconfigured: there is nowhere to send to.
-        """
-        from onramp_analytics.posthog import capture  # loads the SDK
-
-        if not self._where:
-            self._where = destination.of(self._root, os.environ)
-            self._how_often = destination.send(self._root, os.environ)
-        if not self._session:
-            self._session = capture.open_session(self._where, self._require_the_same_consent)
-        self._distinct_id = batch[0].event["distinct_id"]
-        while True:
-            self._require_the_same_consent()
-            if time.monotonic() > self._until:
-                raise Stop(OUT_OF_TIME, "the run was out of time: the next one goes on")
-            outcome = capture.send(self._session, self._where, [p.event for p in batch])
-            if outcome.kind != UNREACHED:
-                self._tries = 0
-                return outcome
-            self._tries += 1
-            pause = pause_before_retry(outcome, self._tries, random.random())  # noqa: S311
-            if self._tries == TRIES or time.monotonic() + pause > self._until:
-                return outcome
-            time.sleep(pause)
-
-    def _require_the_same_consent(self) -> None:
-        now = require_consent(self._root)
-        if now.id != self._distinct_id:
-            raise Stop(OUT_OF_TIME, "the identifier was reset: the next run goes on")
-        if self._where and (objection := destination.objection(now, self._where, self._how_often)):
-            raise Stop(MISCONFIGURED, f"{objection}: to agree, run `onramp-analytics enable`")
 
 
 class Run:
@@ -309,7 +218,7 @@ class Run:
 
     def _send(self, batch: list[Pending]) -> None:
         """Send a batch until each of its events is accepted, refused for good, or under suspicion."""
-        outcome = self._sender.send(batch)
+        outcome = self._sender.send([p.event for p in batch])
         self._doubts += ACTIONS[outcome.kind] == "split"
         match action(outcome.kind, len(batch), accepted=self.counts.sent, doubts=self._doubts):
             case "settle":

@@ -13,6 +13,7 @@ import pytest
 
 from onramp_analytics import detached, events, flush
 from onramp_analytics.outbox import locks, overview
+from onramp_analytics.posthog import sender
 from onramp_analytics.posthog.outcome import ACCEPTED, UNREACHED, Outcome
 from tests.conftest import Checkout
 from tools.bench.fleet import ANSWER, WORLDS, World, busiest, play, requests
@@ -88,9 +89,9 @@ def test_the_product_makes_its_requests_at_the_same_moments(
     product = Product(here, commands, world)
     monkeypatch.setattr(posix, "environ", dict(os.environb))
     monkeypatch.setattr(posix, "urandom", lambda _size: bytes([dice.randrange(256)]))
-    monkeypatch.setattr("onramp_analytics.flush.random.random", lambda: dice.randrange(256) / 255)
+    monkeypatch.setattr("onramp_analytics.posthog.sender.random.random", lambda: dice.randrange(256) / 255)
     monkeypatch.setattr("onramp_analytics.posthog.capture.send", product.answer)
-    for module in (detached, flush, overview):  # the age of an event is `overview`'s
+    for module in (detached, flush, overview, sender):  # the age of an event is `overview`'s
         monkeypatch.setattr(module, "time", product.time)
 
     product.play()

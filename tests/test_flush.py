@@ -73,7 +73,7 @@ def pending(checkout: Checkout) -> list[str]:
 
 @pytest.fixture(autouse=True)
 def no_waiting_between_tries(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("onramp_analytics.flush.random.random", lambda: 0.01)
+    monkeypatch.setattr("onramp_analytics.posthog.sender.random.random", lambda: 0.01)
 
 
 # -- the rules ---------------------------------------------------------------------------------------------------------
@@ -472,19 +472,19 @@ def test_a_spool_of_another_identifier_alone_is_deleted_without_a_request(here: 
 
 
 def test_after_a_reset_no_further_request_has_the_old_identifier(here: Checkout, receiver: Receiver) -> None:
-    sent = fill(here, 250)
+    fill(here, 250)
     lock = here.lock.read_text()
-    receiver.answer_next(Answer(503))
 
-    def reset(_request: Request) -> None:
+    def reset(_request: Request) -> Answer:
         here.lock.write_text(lock.replace(ID, OTHER_ID))
+        return Answer(503)
 
     receiver.answer_always(reset)
 
-    state = run(here)
+    states = run(here), run(here)
 
-    assert [uuids(r.events) for r in receiver.requests] == [sent[:100]] * 2
-    assert (state.outcome, state.sent, state.former_id) == ("accepted", 100, 150)
+    assert len(receiver.requests) == 1
+    assert [(state.outcome, state.former_id) for state in states] == [(OUT_OF_TIME, 0), ("accepted", 250)]
 
 
 def test_events_are_kept_where_the_identifier_is_missing(here: Checkout, receiver: Receiver) -> None:

@@ -97,6 +97,18 @@ def day(timestamp: str, later: int = 0) -> str:
     return f"{found.day} {found:%B %Y}"
 
 
+def bar(share: float, width: int = 30, *, hollow: bool = False) -> str:
+    """Return a bar as the terminal can show it.
+
+    Args:
+        share: how much of the width it takes, 0 to 1.
+        width: columns of the longest bar.
+        hollow: draw it so that it is told from a full one without a color.
+    """
+    full, empty = ("█", "▒") if can_show("█▒") else ("#", "-")
+    return (empty if hollow else full) * round(share * width)
+
+
 def ago(when: float) -> str:
     """Return a time in seconds since 1970 as "3 minutes ago" or "in 3 minutes"."""
     since = time.time() - when

@@ -73,8 +73,8 @@ def _online(root: bytes, now: Consent) -> Check:
     """Make one request like the flusher's, with no event in it, if consent covers it."""
     if not now.on:
         return Check("online", NOTE, "not contacted, since analytics are off")
-    from onramp_analytics.flush import Stop, require_consent
     from onramp_analytics.posthog import capture  # loads posthog
+    from onramp_analytics.posthog.sender import Stop, require_consent
 
     try:
         where = destination.of(root, os.environ)

@@ -18,6 +18,7 @@ from onramp_analytics.cli.flush import flush
 from onramp_analytics.cli.install import install, uninstall
 from onramp_analytics.cli.preview import preview
 from onramp_analytics.cli.report import report
+from onramp_analytics.cli.results import results
 from onramp_analytics.cli.show import show_pending, show_sent
 from onramp_analytics.cli.status import status
 from onramp_analytics.cli.track import track
@@ -43,7 +44,7 @@ for _command in (
     *(enable, disable, notice, show_id, reset_id),
     *(status, show_pending, show_sent, events, preview, report, doctor),
     *(flush, demo, track),
-    *(install, uninstall, dashboard),
+    *(install, uninstall, dashboard, results),
 ):
     commands.add_command(_command)
 

@@ -1,25 +1,29 @@
-"""PostHog's application, asked by a maintainer: the API behind a personal key. Only `dashboard --create` uses it.
+"""PostHog's application as a maintainer uses it: the API behind a personal key.
 
-It is not what takes events: another address, another key, other failures, and a person who waits for it. So it is a
-room of its own beside `posthog_api.py`.
+It is not what takes events: it has another address, another key, other failures, and a person who waits for it.
 
-What it relies on was read off PostHog's documentation (posthog.com/docs/api, …/docs/api/scopes) and its public sources
-(`DashboardSerializer` in products/dashboards/backend/api/dashboard.py, `InsightSerializer` in
+What it relies on was read off PostHog's documentation (posthog.com/docs/api, …/docs/api/queries, …/docs/api/scopes) and
+its public sources (`DashboardSerializer` in products/dashboards/backend/api/dashboard.py, `InsightSerializer` in
 products/product_analytics/backend/api/insight.py):
 
 - The application is at us.posthog.com and eu.posthog.com; us.i and eu.i take events only.
-- A personal key is sent as `Authorization: Bearer phx_…`. It needs the scopes `dashboard:write` and `insight:write`; a
-  missing one is a 403 that names it. Errors are JSON objects with a `detail`.
+- A personal key is sent as `Authorization: Bearer phx_…`. A missing scope is a 403 that names it. Errors are JSON
+  objects with a `detail`.
 - `/api/projects/ID/dashboards/` and `…/insights/` list by GET in pages (`results`, `next`, by `limit` and `offset`),
   without what was deleted, create by POST (201) and change by PATCH on `…/NUMBER/`.
 - `insights` narrows its list by `dashboards=[NUMBER]`, leaves out the results with `basic=true`, and takes a
   `query` of the kind `DataVisualizationNode` and, when creating, the `dashboards` to put it on. A PATCH without
   `dashboards` leaves it where it is. `dashboard_tiles` says where that is.
+- `/api/projects/ID/query/` answers a `HogQLQuery` with `columns`, `results` and `hasMore`, from a cache unless
+  `refresh` is `force_blocking`. It cuts an answer at 100 rows unless the query has a limit, and at 50,000 always.
+- The same address checks a query of the kind `HogQLMetadata` without running it (`isValid`, `errors`).
+- It allows three queries at once. The 429 for more has no `Retry-After`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -34,19 +38,24 @@ from onramp_analytics.posthog.wording import clean, network_reason
 KEY_VARIABLE = "POSTHOG_PERSONAL_API_KEY"
 PROJECT_VARIABLE = "POSTHOG_PROJECT_ID"
 
-TIMEOUT = (10.0, 30.0)  # seconds to connect and between two bytes; a person waits, and may stop it
+TIMEOUT = (10.0, 60.0)  # seconds to connect and between two bytes; PostHog stops a query after 10 or 60 s
 PAGE = 100  # PostHog's own default for a page of a list
+PAUSE = 60.0  # seconds to wait after a 429, once
+
+TO_WRITE = "dashboard:write and insight:write"
+TO_READ = "query:read"
 
 _WHAT_TO_DO = {
-    401: f"it does not know the key: look at {KEY_VARIABLE}",
-    403: "the key may not do this: it needs the scopes dashboard:write and insight:write, and this project",
-    404: f"the key sees no such project: look at {PROJECT_VARIABLE} and ONRAMP_ANALYTICS_HOST",
-    429: "it was asked too often: wait some minutes and run it again",
+    400: "it does not take the query: run `onramp-analytics dashboard --check` and report what it says",
+    401: f"it does not know the key: check {KEY_VARIABLE}",
+    402: "the project is over its quota: check its billing page in PostHog",
+    404: f"the key sees no such project: check {PROJECT_VARIABLE} and ONRAMP_ANALYTICS_HOST",
+    429: "it allows no more requests now: wait some minutes and run it again",
 }
 
 
 class _Bearer(AuthBase):
-    """The key in its header, and nothing from `~/.netrc`."""
+    """Put the key into its header, and take nothing from `~/.netrc`."""
 
     def __init__(self, key: str) -> None:
         self.key = key
@@ -57,12 +66,65 @@ class _Bearer(AuthBase):
 
 
 @dataclass(frozen=True, slots=True)
+class Answer:
+    """The answer to a query: the names of its columns, and its rows."""
+
+    columns: list[str]
+    rows: list[list[Any]]
+
+
+@dataclass(frozen=True, slots=True)
 class Application:
-    """One project in PostHog's application. Sends the key to `host` and nowhere else."""
+    """One project in PostHog's application. Sends the key to `host` and nowhere else.
+
+    Attributes:
+        scopes: what the key needs, for the sentence about a key that lacks them.
+        pause: waits that many seconds.
+    """
 
     host: str
     project: str
     key: str = field(repr=False)
+    scopes: str = TO_WRITE
+    pause: Callable[[float], object] = time.sleep
+
+    def query(self, text: str, name: str) -> Answer:
+        """Run a query and return its whole answer, never one from a cache.
+
+        Args:
+            text: the query, in HogQL.
+            name: what PostHog's log of queries shows.
+
+        Raises:
+            CouldNot: PostHog did not run it, or has more rows than it gives.
+        """
+        query = {"kind": "HogQLQuery", "query": text}
+        answer = self._ask_query({"query": query, "refresh": "force_blocking", "name": f"onramp-analytics {name}"})
+        columns, rows = answer.get("columns"), answer.get("results")
+        if not (isinstance(columns, list) and isinstance(rows, list)):
+            raise _unlike(self.host)
+        if answer.get("hasMore"):
+            raise CouldNot(f'{self.host} gives {len(rows):,} rows for "{name}" and has more: ask for fewer days')
+        return Answer(columns, rows)
+
+    def check(self, text: str) -> str:
+        """Let PostHog check a query without running it. Returns what is wrong with it, or "".
+
+        Raises:
+            CouldNot: PostHog did not check it.
+        """
+        answer = self._ask_query({"query": {"kind": "HogQLMetadata", "language": "hogQL", "query": text}})
+        if not isinstance(answer.get("isValid"), bool):
+            raise _unlike(self.host)
+        errors = answer.get("errors") or [{"message": "PostHog does not say why"}]
+        return "" if answer["isValid"] else "; ".join(clean(str(error.get("message")), self.key) for error in errors)
+
+    def _ask_query(self, body: dict[str, Any]) -> dict[str, Any]:
+        try:
+            return self._ask("POST", "query/", json=body)
+        except _TooMany as error:
+            self.pause(error.seconds)
+            return self._ask("POST", "query/", json=body)
 
     def list(self, what: str, *, on: int | None = None) -> Iterator[dict[str, Any]]:
         """Yield all "dashboards", or all "insights" that are on the dashboard of that number.
@@ -127,8 +189,25 @@ class Application:
             raise _unlike(self.host)
         detail = answer.get("detail") if isinstance(answer, dict) else None
         said = f" ({clean(detail, self.key)})" if detail else ""
-        what_to_do = _WHAT_TO_DO.get(response.status_code, "try again later")
-        raise CouldNot(f"{self.host} answered {response.status_code}{said}: {what_to_do}")
+        missing = {403: f"the key is not allowed to do this: it needs {self.scopes} for this project"}
+        what_to_do = {**_WHAT_TO_DO, **missing}.get(response.status_code, "try again later")
+        sentence = f"{self.host} answered {response.status_code}{said}: {what_to_do}"
+        if response.status_code == 429:
+            raise _TooMany(sentence, _seconds(response.headers.get("Retry-After", "")))
+        raise CouldNot(sentence)
+
+
+class _TooMany(CouldNot):
+    """A 429, and how many seconds to wait."""
+
+    def __init__(self, sentence: str, seconds: float) -> None:
+        super().__init__(sentence)
+        self.seconds = seconds
+
+
+def _seconds(retry_after: str) -> float:
+    """Return how long to wait: what the header says, up to a minute; a minute without it."""
+    return min(float(retry_after), PAUSE) if retry_after.isascii() and retry_after.isdigit() else PAUSE
 
 
 def _is_on(insight: Mapping[str, Any], dashboard: int) -> bool:
@@ -136,24 +215,28 @@ def _is_on(insight: Mapping[str, Any], dashboard: int) -> bool:
 
 
 def _unlike(host: str) -> CouldNot:
-    return CouldNot(f"{host} does not answer like PostHog's application: look at ONRAMP_ANALYTICS_HOST")
+    return CouldNot(f"{host} does not answer like PostHog's application: check ONRAMP_ANALYTICS_HOST")
 
 
-def from_environ(environ: Mapping[str, str]) -> Application:
+def from_environ(environ: Mapping[str, str], scopes: str = TO_WRITE) -> Application:
     """Return the project that the environment names.
+
+    Args:
+        environ: the environment.
+        scopes: what the key needs, to be named where it is missing.
 
     Raises:
         Misconfigured: the personal key, the project's number or the host is missing or cannot be right. Never quotes a
             key.
     """
-    return Application(destination.application(environ), project(environ), _personal_key(environ))
+    return Application(destination.application(environ), project(environ), _key(environ, scopes), scopes)
 
 
 def project(environ: Mapping[str, str]) -> str:
     """Return the project's number.
 
     Raises:
-        Misconfigured: it is missing, or no number.
+        Misconfigured: it is missing, or not a number.
     """
     found = environ.get(PROJECT_VARIABLE, "").strip()
     if not (found.isascii() and found.isdigit()):
@@ -161,13 +244,13 @@ def project(environ: Mapping[str, str]) -> str:
     return found
 
 
-def _personal_key(environ: Mapping[str, str]) -> str:
+def _key(environ: Mapping[str, str], scopes: str) -> str:
     found = environ.get(KEY_VARIABLE, "").strip()
-    how = "make one in PostHog with the scopes dashboard:write and insight:write"
+    how = f"create one in PostHog with {scopes}"
     if not found:
         raise Misconfigured(f"no personal key: set {KEY_VARIABLE} (phx_…); {how}")
     if found.startswith("phc_"):
         raise Misconfigured(f"{KEY_VARIABLE} holds a project's key (phc_…), which can only send events; {how} (phx_…)")
-    if not (found.startswith("phx_") and found.isascii() and found.replace("_", "").isalnum()):
-        raise Misconfigured(f"{KEY_VARIABLE} is no personal key: it must be phx_ and letters or digits; {how}")
+    if not (found.startswith(("phx_", "phs_")) and found.isascii() and found.replace("_", "").isalnum()):
+        raise Misconfigured(f"{KEY_VARIABLE} must be a personal key (phx_ and letters or digits): {how}")
     return found

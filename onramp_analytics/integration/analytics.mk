@@ -9,7 +9,7 @@
 
 # What runs the program. A makefile may set it before it includes this one; the environment may not.
 ifneq (file,$(origin ONRAMP_ANALYTICS))
-ONRAMP_ANALYTICS := sh make.d/analytics.sh
+ONRAMP_ANALYTICS := $(if $(wildcard make.d/analytics.sh),sh make.d/analytics.sh,onramp-analytics)
 endif
 unexport ONRAMP_ANALYTICS ONRAMP_ANALYTICS_INSIDE
 
@@ -59,7 +59,7 @@ analytics-flush: ## Send the queued events now
 analytics-upgrade: ## Install or update the analytics program
 	@$(ONRAMP_ANALYTICS) upgrade
 
-analytics-results: ## Show the results of all installations (for maintainers)
+analytics-results: ## Show which services others use, yours marked
 	@$(ONRAMP_ANALYTICS) results
 
 analytics-show-id: ## Show the random identifier of this installation

@@ -162,8 +162,7 @@ def _append(spool: Spool, name: bytes, lines: bytes, *, largest: int, kept: int)
             if found.st_nlink != 1 or not is_ours(found):
                 return
             file.write(lines)
-            size = file.tell()
-        if size > largest:
+        if found.st_size + len(lines) > largest:
             with open_file(spool, name) as file:
                 newest = deque(file, kept)
             files.replace(folder, name, b"".join(newest))

@@ -1,4 +1,4 @@
-"""The report as one page of HTML that needs nothing else: no network, no script, no file beside it."""
+"""The local report as one page of HTML, in the look of the public page of results."""
 
 from __future__ import annotations
 
@@ -7,54 +7,63 @@ from collections.abc import Iterable
 from html import escape
 from typing import Any
 
-from onramp_analytics.report.summary import Bar, Chart, Summary, charts
+from onramp_analytics.report import look
+from onramp_analytics.report.summary import LONGEST, Chart, Summary, charts
 
-#: Even a page with something of somebody's in it could fetch and run nothing.
-_POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
-_STYLE = """
-:root { color-scheme: light dark }
-:root { --ink: #1c2733; --dim: #5b6773; --bar: #2f6db5; --bad: #b3402e; --line: #d9dfe5; --paper: #fff }
-@media (prefers-color-scheme: dark) {
-  :root { --ink: #e4e9ee; --dim: #9aa7b4; --bar: #5b9be6; --bad: #e57f6c; --line: #37424d; --paper: #14191f }
-}
-body { font: 16px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper) }
-body { max-width: 46rem; margin: 2rem auto; padding: 0 1rem }
-h1 { font-size: 1.6rem; margin-bottom: .2rem }
-h2 { font-size: 1.15rem; margin: 2.2rem 0 0 }
-p, caption { color: var(--dim); text-align: left }
-caption { padding-bottom: .4rem }
-table { border-collapse: collapse; width: 100% }
-th, td { padding: .15rem .8rem .15rem 0; text-align: left; font-weight: normal; white-space: nowrap }
-thead th { color: var(--dim); font-size: .85rem }
-thead tr { border-bottom: 1px solid var(--line) }
-.n { text-align: right; font-variant-numeric: tabular-nums }
-.w { width: 60%; padding-right: 0 }
-.w div { display: flex; height: .8rem }
-.w i { background: var(--bar) }
-.w b { background: var(--bad) }
-details { margin-top: 2.2rem }
-summary { cursor: pointer }
-pre { font-size: .8rem; white-space: pre-wrap; overflow-wrap: anywhere }
-@media (max-width: 30rem) { .w { width: 25% } th, td { padding-right: .5rem; white-space: normal } }
-"""
+TITLE = "What this installation recorded"
+_FIXED = "$"  # the first letter of the properties that every event has
 
 
-def page(found: Summary, sent: list[dict[str, Any]], waiting: list[dict[str, Any]]) -> str:
+def page(found: Summary, sent: list[dict[str, Any]], queued: list[dict[str, Any]], destination: str) -> str:
     """Return the page.
 
     Args:
         found: the figures.
-        sent: the events that were sent, which are listed whole underneath.
-        waiting: the events that wait, likewise.
+        sent: the events that were sent.
+        queued: the events that are queued.
+        destination: where events are sent, for the user.
     """
-    told = f"{found.events:,} events: {len(sent):,} sent (the newest that are remembered), {len(waiting):,} waiting."
-    parts = [*map(_table, charts(found)), _raw("Sent", sent), _raw("Waiting to be sent", waiting)]
+    parts = [
+        _lede(found, destination),
+        _tiles(found, len(sent), len(queued)),
+        _days(found),
+        *map(_table, charts(found)),
+        _raw([("sent", sent), ("queued", queued)]),
+    ]
+    return look.document(TITLE, "".join(parts))
+
+
+def _lede(found: Summary, destination: str) -> str:
+    when = f"From {found.first} to {found.last}, by UTC days. " if found.first else ""
     return (
-        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
-        '<meta name="viewport" content="width=device-width">\n'
-        f"<title>What OnRamp's analytics told</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n<main>\n"
-        f"<h1>What OnRamp's analytics told</h1>\n<p>{told}</p>\n{''.join(parts)}</main>\n</body>\n</html>\n"
+        f'<p class="lede">Everything that OnRamp analytics recorded here. {when}</p>\n'
+        f'<p class="dim">Destination: {escape(destination)}. This page was made on this machine and needs no network. '
+        "The log of sent events keeps the newest 1,000.</p>\n"
+    )
+
+
+def _tiles(found: Summary, sent: int, queued: int) -> str:
+    failed = sum(command.failures for command in found.commands)
+    shown = [
+        ("Events", f"{found.events:,}", f"on {sum(1 for _day, n, _failed in found.days if n):,} days"),
+        ("Sent", f"{sent:,}", "the newest that are remembered"),
+        ("Queued", f"{queued:,}", "not sent yet"),
+        ("Commands", f"{sum(command.runs for command in found.commands):,}", f"{failed:,} failed"),
+    ]
+    return look.tiles(shown)
+
+
+def _days(found: Summary) -> str:
+    if not found.days:
+        return ""
+    what = f"Events on each of the last {len(found.days)} days; the hollow part is commands that failed."
+    if len(found.days) < LONGEST:
+        what = "Events on each day; the hollow part is commands that failed."
+    rows = [look.Line(day, [f"{n:,}", f"{failed:,}"], n, failed) for day, n, failed in found.days if n]
+    as_table = look.table("Days with events.", ["day", "events", "failed"], rows) if rows else ""
+    return (
+        f"<h2>Day by day</h2>\n{look.columns(what, found.days)}"
+        f'<details class="screen">\n<summary>The same as a table</summary>\n{as_table}</details>\n'
     )
 
 
@@ -62,35 +71,27 @@ def _table(chart: Chart) -> str:
     title = f"<h2>{escape(chart.title)}</h2>\n"
     if not chart.bars:
         return f"{title}<p>Nothing yet.</p>\n"
-    heads = "".join(f'<th scope="col"{_number(i)}>{escape(head)}</th>' for i, head in enumerate(chart.heads))
-    longest = max(bar.well + bar.failed for bar in chart.bars) or 1
-    lines = "".join(_line(bar, longest) for bar in chart.bars)
+    lines = [look.Line(bar.name, bar.figures, bar.well + bar.failed, bar.failed) for bar in chart.bars]
+    about = f"{chart.about[:1].upper()}{chart.about[1:]}."
+    return title + look.table(about, chart.heads, lines)
+
+
+def _raw(events: Iterable[tuple[str, list[dict[str, Any]]]]) -> str:
+    lines = [_event(state, event) for state, found in events for event in reversed(found)]
+    if not lines:
+        return ""
     return (
-        f"{title}<table>\n<caption>{escape(chart.about.capitalize())}</caption>\n"
-        f'<thead><tr>{heads}<td class="w"></td></tr></thead>\n<tbody>\n{lines}</tbody>\n</table>\n'
+        f"<h2>Every event</h2>\n<details>\n<summary>All {len(lines):,}, whole, the newest first</summary>\n"
+        '<div class="scroll" tabindex="0" role="region" aria-label="Every event">\n<table>\n'
+        "<caption>Beside these properties, every event has the same fixed ones: make analytics-events lists them."
+        '</caption>\n<thead><tr><th scope="col">day</th><th scope="col">event</th><th scope="col">properties</th>'
+        '<th scope="col">state</th><th scope="col">uuid</th></tr></thead>\n'
+        f"<tbody>\n{''.join(lines)}</tbody>\n</table>\n</div>\n</details>\n"
     )
 
 
-def _line(bar: Bar, longest: int) -> str:
-    """Return a row; its bar is a picture of the figures beside it, and not read out a second time."""
-    figures = "".join(f'<td class="n">{escape(figure)}</td>' for figure in bar.figures)
-    picture = _picture("i", bar.well / longest) + _picture("b", bar.failed / longest)
-    return (
-        f'<tr><th scope="row">{escape(bar.name)}</th>{figures}'
-        f'<td class="w" aria-hidden="true"><div>{picture}</div></td></tr>\n'
-    )
-
-
-def _number(column: int) -> str:
-    return ' class="n"' if column else ""
-
-
-def _picture(tag: str, share: float) -> str:
-    return f'<{tag} style="width:{share * 100:.1f}%"></{tag}>' if share else ""
-
-
-def _raw(title: str, events: Iterable[dict[str, Any]]) -> str:
-    lines = [escape(json.dumps(event)) for event in events]
-    text = "\n".join(lines) or "Nothing."
-    head = f"<summary>{escape(title)}: every event, whole ({len(lines):,})</summary>"
-    return f"<details>\n{head}\n<pre>{text}</pre>\n</details>\n"
+def _event(state: str, event: dict[str, Any]) -> str:
+    own = {name: value for name, value in event["properties"].items() if not name.startswith(_FIXED)}
+    shown = ", ".join(f"{name} {value if isinstance(value, str) else json.dumps(value)}" for name, value in own.items())
+    cells = (event["timestamp"][:10], event["event"], shown, state, event["uuid"])
+    return f"<tr>{''.join(f'<td>{escape(str(cell))}</td>' for cell in cells)}</tr>\n"

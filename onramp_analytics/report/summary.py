@@ -1,4 +1,4 @@
-"""What this installation has told over time: events in, figures out."""
+"""What this installation has recorded over time: events in, figures out."""
 
 from __future__ import annotations
 
@@ -8,13 +8,22 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
 
-MOST = 10  # services, commands and failures that are listed
+MOST = 10  # services, overrides, commands and failures that are listed
 LONGEST = 60  # days that are listed, the newest
 
 
 @dataclass(frozen=True, slots=True)
+class Switched:
+    """How often a service or an override was enabled and disabled."""
+
+    name: str
+    enabled: int
+    disabled: int
+
+
+@dataclass(frozen=True, slots=True)
 class Command:
-    """What was told of one command: how often it ran and failed, and its mean duration in milliseconds."""
+    """How often a command ran and failed, and its mean duration in milliseconds."""
 
     name: str
     runs: int
@@ -28,15 +37,21 @@ class Summary:
 
     Attributes:
         events: how many events there are.
-        days: (day as YYYY-MM-DD, events, failures of commands) for each day from the first to the last, the newest 60.
-        services: (service, how often it was enabled), most often first, ten at most.
-        commands: most often first, ten at most.
+        first: the day of the oldest one as YYYY-MM-DD; empty without events.
+        last: the day of the newest one.
+        days: (day, events, failures of commands) for each day from the first to the last, the newest 60.
+        services: most often enabled first, ten at most.
+        overrides: most often enabled first, ten at most.
+        commands: most often run first, ten at most.
         failures: (how a command failed, how often), most often first, ten at most.
     """
 
     events: int
+    first: str
+    last: str
     days: list[tuple[str, int, int]]
-    services: list[tuple[str, int]]
+    services: list[Switched]
+    overrides: list[Switched]
     commands: list[Command]
     failures: list[tuple[str, int]]
 
@@ -48,7 +63,7 @@ class Bar:
     name: str
     figures: list[str]
     well: int
-    failed: int
+    failed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,39 +77,33 @@ class Chart:
 
 
 def summary(events: Iterable[dict[str, Any]]) -> Summary:
-    """Return what the events say when they are counted.
+    """Return the figures of events.
 
     Args:
-        events: as `gate.admit` lets them through; one uuid is counted once.
+        events: as the gate lets them through; one uuid is counted once.
     """
     once = list({event["uuid"]: event for event in events}.values())
     ran = [event for event in once if event["event"] == "command_executed"]
-    enabled = [event for event in once if event["event"] == "service_enabled"]
     failed = [event for event in once if event["event"] == "error_occurred"]
+    days = _days(once, ran)
+    known = sorted(day.isoformat() for day in map(_day, once) if day)
     return Summary(
         events=len(once),
-        days=_days(once, ran),
-        services=_most(enabled, "service_name"),
+        first=known[0] if known else "",
+        last=known[-1] if known else "",
+        days=days,
+        services=_switched(once, "service"),
+        overrides=_switched(once, "override"),
         commands=_commands(ran),
-        failures=_most(failed, "error_type"),
+        failures=_most(Counter(event["properties"]["error_type"] for event in failed)),
     )
 
 
 def charts(found: Summary) -> list[Chart]:
     """Return the figures as they are shown, in the terminal and on the page."""
     return [
-        Chart(
-            "Day by day",
-            "everything that was recorded, and the commands that failed",
-            ["day", "events", "failed"],
-            [Bar(day, [f"{n:,}", f"{failed:,}"], n - failed, failed) for day, n, failed in found.days],
-        ),
-        Chart(
-            "Services",
-            'how often each was enabled; "custom" is any of your own',
-            ["service", "times"],
-            [Bar(name, [f"{n:,}"], n, 0) for name, n in found.services],
-        ),
+        _switches("Services", "service", "custom", found.services),
+        _switches("Overrides", "override", "custom", found.overrides),
         Chart(
             "Commands",
             'how often each ran and failed, and how long it took; "other" is any of your own',
@@ -113,8 +122,32 @@ def charts(found: Summary) -> list[Chart]:
     ]
 
 
-def _most(events: list[dict[str, Any]], name: str) -> list[tuple[str, int]]:
-    counts = Counter(event["properties"][name] for event in events)
+def days_chart(found: Summary) -> Chart:
+    """Return the days as the terminal shows them; the page draws them as columns."""
+    return Chart(
+        "Day by day",
+        "everything that was recorded, and the commands that failed",
+        ["day", "events", "failed"],
+        [Bar(day, [f"{n:,}", f"{failed:,}"], n - failed, failed) for day, n, failed in found.days],
+    )
+
+
+def _switches(title: str, what: str, own: str, found: list[Switched]) -> Chart:
+    about = f'how often each was enabled and disabled; "{own}" is any of your own'
+    bars = [Bar(one.name, [f"{one.enabled:,}", f"{one.disabled:,}"], one.enabled) for one in found]
+    return Chart(title, about, [what, "enabled", "disabled"], bars)
+
+
+def _switched(events: list[dict[str, Any]], kind: str) -> list[Switched]:
+    enabled, disabled = (
+        Counter(event["properties"][f"{kind}_name"] for event in events if event["event"] == f"{kind}_{what}")
+        for what in ("enabled", "disabled")
+    )
+    found = [Switched(name, enabled[name], disabled[name]) for name in enabled | disabled]
+    return sorted(found, key=lambda one: (-one.enabled, -one.disabled, one.name))[:MOST]
+
+
+def _most(counts: Counter[str]) -> list[tuple[str, int]]:
     return sorted(counts.items(), key=lambda found: (-found[1], found[0]))[:MOST]
 
 
@@ -146,7 +179,7 @@ def _days(events: list[dict[str, Any]], ran: list[dict[str, Any]]) -> list[tuple
 
 
 def _day(event: dict[str, Any]) -> date | None:
-    """Return the day of an event in UTC; None for one that never was (30 February passes the catalogue's look)."""
+    """Return the UTC day of an event; None for one that never was (February 30 passes the catalog's look)."""
     try:
         return date.fromisoformat(event["timestamp"][:10])
     except ValueError:

@@ -104,7 +104,9 @@ def too_much_is_spilled(checkout: Checkout) -> None:
 
 def last_send_failed(checkout: Checkout) -> None:
     checkout.track()
-    checkout.run("flush", check=False, env={"ONRAMP_ANALYTICS_HOST": "http://127.0.0.1:9"})
+    checkout.env["ONRAMP_ANALYTICS_HOST"] = "http://127.0.0.1:9"
+    checkout.opt_in()
+    checkout.run("flush", check=False)
 
 
 def clock_was_put_back(checkout: Checkout) -> None:

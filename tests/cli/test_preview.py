@@ -139,7 +139,8 @@ def test_it_connects_to_this_machine_and_to_nothing_else(checkout: Checkout, tmp
         "import sys\n"
         "def hook(name, args):\n"
         "    if name in ('socket.connect', 'socket.getaddrinfo', 'socket.sendto'):\n"
-        f"        open({str(seen)!r}, 'a').write(repr((name, args[-1] if name == 'socket.connect' else args)) + '\\n')\n"
+        "        said = repr((name, args[-1] if name == 'socket.connect' else args))\n"
+        f"        open({str(seen)!r}, 'a').write(said + '\\n')\n"
         "sys.addaudithook(hook)\n"
     )
 

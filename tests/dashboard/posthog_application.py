@@ -1,7 +1,7 @@
 """PostHog's application, as far as `dashboard --create` knows it.
 
-What it does, and where that was read, is in the docstring of `onramp_analytics/posthog_admin.py`. It is a rule for the
-embedded receiver, so what is tested goes over real HTTP.
+What it does, and where that was read, is in the docstring of `onramp_analytics/dashboard/application.py`. It is a rule
+for the embedded receiver, so what is tested goes over real HTTP.
 """
 
 from __future__ import annotations
@@ -12,18 +12,10 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from onramp_analytics.receiver import Answer, Request
+from tools.results.stand_in import JSON, PROJECT, refuses, says
 
 KEY = "phx_test0123456789abcdef"
-PROJECT = "4711"
-JSON = (("Content-Type", "application/json"),)
-
-
-def says(status: int, body: object) -> Answer:
-    return Answer(status, json.dumps(body).encode(), JSON)
-
-
-def refuses(status: int, code: str, detail: str) -> Answer:
-    return says(status, {"type": "authentication_error", "code": code, "detail": detail, "attr": None})
+__all__ = ["JSON", "KEY", "PROJECT", "Application"]
 
 
 class Application:
@@ -39,6 +31,8 @@ class Application:
         url = urlsplit(target)
         if dict(request.headers).get("Authorization") != f"Bearer {KEY}":
             return refuses(401, "authentication_failed", "Incorrect authentication credentials.")
+        if url.path == f"/api/projects/{PROJECT}/query/" and request.json["query"]["kind"] == "HogQLMetadata":
+            return says(200, {"isValid": True, "errors": []})
         found = re.fullmatch(r"/api/projects/(\d+)/(dashboards|insights)/(?:(\d+)/)?", url.path)
         if not found or found[1] != PROJECT:
             return refuses(404, "not_found", "Project not found.")

@@ -1,56 +1,110 @@
-"""The dashboard's queries on a real ClickHouse, over events that our flusher sent, against answers counted by hand."""
+"""The dashboard's queries on a real ClickHouse, over events that our uploader sent, against answers counted by hand."""
 
 from __future__ import annotations
 
-import importlib
 import json
+import re
 import subprocess
 import sys
-from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pytest
-from chdb.session import Session
 
-from onramp_analytics import events
-from onramp_analytics.dashboard import tiles
+from onramp_analytics import __version__, events
+from onramp_analytics.dashboard import queries
 from onramp_analytics.receiver import Answer, Receiver
-from tests.conftest import KEY, PUBLISHED, Checkout, make_checkout
+from tests.conftest import KEY, Checkout, make_checkout
+from tests.dashboard import hogql
+from tools.results.clickhouse import NOTICED, ClickHouse
 
 Row = dict[str, Any]
-MORE = [f"service-{number:02}" for number in range(12)]
+Did = tuple[str, str, dict[str, Any]]  # the day in 2026, the event, and its properties
+
+PUBLISHED = """\
+command enable-service
+command logs
+command start
+override plex-nfs
+service jellyfin
+service plex
+service radarr
+service sonarr
+"""
+TILES = queries.tiles()
 
 
-Said = tuple[int, str, dict[str, Any]]  # how many days ago, and the event
+def enabled(day: str, service: str) -> Did:
+    return day, "service_enabled", {"service_name": service, "has_scaffold": service == "plex"}
 
 
-def enabled(service: str, days_ago: int = 0) -> Said:
-    return days_ago, "service_enabled", {"service_name": service, "has_scaffold": False}
+def disabled(day: str, service: str) -> Did:
+    return day, "service_disabled", {"service_name": service}
 
 
-def ran(command: str, milliseconds: int, *, success: bool = True, days_ago: int = 0) -> Said:
-    return days_ago, "command_executed", {"command": command, "success": success, "duration_ms": milliseconds}
+def override(day: str, what: str) -> Did:
+    return day, f"override_{what}", {"override_name": "plex-nfs"}
 
 
-#: What four installations did.
+def ran(day: str, command: str, milliseconds: int) -> Did:
+    return day, "command_executed", {"command": command, "success": True, "duration_ms": milliseconds}
+
+
+def failed(day: str, command: str, error_type: str) -> list[Did]:
+    run = {"command": command, "success": False, "duration_ms": 10}
+    return [
+        (day, "command_executed", run),
+        (day, "error_occurred", {"command": command, "error_type": error_type}),
+    ]
+
+
+#: What five installations did.
 ANNA = [
-    *map(enabled, ("plex", "plex", "jellyfin", "my-private-service", *MORE)),
-    ran("start", 1000),
-    ran("start", 3000),
-    ran("start", 500, success=False),
-    ran("my-private-command", 50, success=False),
-    ran("start", 1500, days_ago=10),
+    *(enabled("06-10", service) for service in ("plex", "plex", "jellyfin", "my-diary", "my-blog")),
+    override("06-10", "enabled"),
+    ran("06-10", "start", 1000),
+    ran("06-10", "start", 3000),
+    *failed("06-10", "start", "exit_2"),
+    ran("06-10", "my-own-command", 50),
+    *(enabled("07-01", service) for service in ("plex", "jellyfin", "my-diary")),  # counted again: a new half-year
+    ran("07-01", "start", 2000),
+    disabled("07-10", "jellyfin"),  # enabled before the first day, so not given up
+    disabled("07-10", "my-blog"),
+    enabled("07-20", "sonarr"),
+    enabled("08-01", "radarr"),  # on, off and on again within a day
+    disabled("08-01", "radarr"),
+    enabled("08-01", "radarr"),
+    disabled("08-05", "sonarr"),  # given up after 16 days
 ]
 BERT = [
-    enabled("plex"),
-    ran("start", 4000),
-    ran("enable-service", 100, success=False),
-    (0, "error_occurred", {"command": "enable-service", "error_type": "exit_2"}),
+    ran("05-20", "start", 60_000),
+    enabled("06-15", "plex"),
+    ran("07-02", "start", 4000),
+    enabled("07-15", "jellyfin"),
+    override("07-15", "enabled"),
+    override("07-20", "disabled"),  # given up after 5 days
+    enabled("08-01", "sonarr"),
+    *failed("08-01", "enable-service", "exit_2"),
+    *failed("08-01", "logs", "signal_INT"),
+    ran("08-01", "logs", 700),
+    disabled("08-20", "jellyfin"),  # after 36 days
 ]
-CLEO = [enabled("jellyfin", 10), ran("enable-service", 300, days_ago=10)]
-DORA = [enabled("jellyfin", 40), ran("start", 60_000, success=False, days_ago=40)]
+CLEO = [
+    enabled("07-03", "jellyfin"),
+    enabled("07-03", "sonarr"),
+    override("07-03", "enabled"),
+    disabled("07-05", "sonarr"),  # was there on the first day
+    override("08-20", "disabled"),
+    ran("08-20", "enable-service", 300),
+]
+DORA = [enabled("01-10", "plex"), ran("01-20", "start", 10)]  # silent for more than 90 days
+EVE = [enabled("08-30", "plex")]  # arrived once
+EVERYBODY = (ANNA, BERT, CLEO, DORA, EVE)
+
+#: 90 days that ended 14 days ago.
+FIRST, LAST, MADE = date(2026, 6, 3), date(2026, 8, 31), date(2026, 9, 14)
+PERIOD = queries.between(FIRST, LAST, MADE, apart=0)
 
 TRACK = """
 import json, sys
@@ -62,23 +116,22 @@ for event, properties in json.load(sys.stdin):
 
 @pytest.fixture(scope="module")
 def rows(tmp_path_factory: pytest.TempPathFactory) -> list[Row]:
-    """What arrived from the four, Anna's batch twice, with the days that went by since."""
+    """What arrived from everybody, Anna's batch twice, on the days on which they did it."""
     return [
         row
-        for number, did in enumerate((ANNA, BERT, CLEO, DORA))
+        for number, did in enumerate(EVERYBODY)
         for row in _arrived(tmp_path_factory.mktemp("installation"), number, did, twice=did is ANNA)
     ]
 
 
-def _arrived(folder: Path, number: int, did: list[Said], *, twice: bool) -> list[Row]:
+def _arrived(folder: Path, number: int, did: list[Did], *, twice: bool) -> list[Row]:
     """Let an installation track what it did and flush it; return the events of all requests."""
     with Receiver() as receiver:
-        environment = {"ONRAMP_ANALYTICS_API_KEY": KEY, "ONRAMP_ANALYTICS_HOST": receiver.url}
+        destination = {"ONRAMP_ANALYTICS_API_KEY": KEY, "ONRAMP_ANALYTICS_HOST": receiver.url}
+        environment = {"HOME": str(folder), **destination}
         checkout = make_checkout(folder / "onramp", environment)
-        services = "".join(f"service {service}\n" for service in MORE)
-        (checkout.path / "make.d" / "analytics.names").write_text(PUBLISHED + services)
+        (checkout.path / "make.d" / "analytics.names").write_text(PUBLISHED)
         checkout.opt_in()
-        checkout.lock.write_text(checkout.lock.read_text().replace("550e8400", f"{number:08}"))
         checkout.hold_back_flusher()
         _track(checkout, did)
         if twice:
@@ -86,12 +139,13 @@ def _arrived(folder: Path, number: int, did: list[Said], *, twice: bool) -> list
         checkout.run("flush")
     arrived = [event for request in receiver.requests for event in request.events]
     assert len(arrived) == len(did) * (1 + twice)
-    for event, (days_ago, _event, _properties) in zip(arrived, did * 2, strict=False):
-        event["timestamp"] = (_when(event) - timedelta(days=days_ago)).isoformat(sep=" ")
+    for event, (day, _event, _properties) in zip(arrived, did * 2, strict=False):
+        event["distinct_id"] = f"{number:08}-e29b-41d4-a716-446655440000"
+        event["timestamp"] = event["created_at"] = f"2026-{day}T12:00:00.000000Z"
     return arrived
 
 
-def _track(checkout: Checkout, did: list[Said]) -> None:
+def _track(checkout: Checkout, did: list[Did]) -> None:
     subprocess.run(
         [sys.executable, "-c", TRACK],
         input=json.dumps([said[1:] for said in did]),
@@ -101,115 +155,167 @@ def _track(checkout: Checkout, did: list[Said]) -> None:
     )
 
 
-def _when(event: Row) -> datetime:
-    return datetime.fromisoformat(event["timestamp"].removesuffix("Z"))
-
-
-#: `properties.x` as HogQL prints it: a string as long as PostHog has not noticed the property's type, and afterwards a
-#: boolean or a float (PropertySwapper in PostHog's posthog/hogql/transforms/property_types.py). A query must not mind.
-NOTICED = {"success": "Bool", "has_scaffold": "Bool", "duration_ms": "Float64"}
-PROPERTIES = {p.name for _why, properties in events.EVENTS.values() for p in properties} | set(events.FIXED)
-#: The one function of the queries that is HogQL's own, as HogQL prints it
-#: (posthog/hogql/functions/clickhouse/conversions.py).
-TO_FLOAT = "create or replace function toFloat as (x) -> accurateCastOrNull(x, 'Float64')"
-
-
 @pytest.fixture(scope="module", params=[{}, NOTICED], ids=["types not noticed", "types noticed"])
-def clickhouse(request: pytest.FixtureRequest, rows: list[Row]) -> Iterator[Session]:
-    """A ClickHouse with the table `events` as HogQL shows it."""
-    columns = ", ".join(f"`{name}` Nullable({request.param.get(name, 'String')})" for name in sorted(PROPERTIES))
-    with Session() as session:
-        session.query(TO_FLOAT)
-        session.query(
-            "create table events (uuid UUID, event String, distinct_id String, timestamp DateTime64(6, 'UTC'), "
-            f"properties Tuple({columns})) engine = Memory"
-        )
-        session.query("insert into events format JSONEachRow " + "\n".join(map(json.dumps, rows)))
-        yield session
+def clickhouse(request: pytest.FixtureRequest, rows: list[Row]) -> ClickHouse:
+    return ClickHouse(rows, request.param)
 
 
-def answer(clickhouse: Session, name: str) -> list[list[Any]]:
-    (tile,) = (tile for tile in tiles.tiles() if tile.name == name)
-    said = str(clickhouse.query(tile.query, "JSONCompactEachRow"))
-    return [[_number(value) for value in json.loads(line)] for line in said.splitlines()]
+def answer(clickhouse: ClickHouse, name: str, period: queries.Period = PERIOD) -> list[list[Any]]:
+    return clickhouse.ask(queries.fill(queries.named(name).text, period))[1]
 
 
-def _number(value: Any) -> Any:
-    return int(value) if isinstance(value, str) and value.isdigit() else value
+def test_the_events_arrived_and_one_batch_of_them_twice(clickhouse: ClickHouse, rows: list[Row]) -> None:
+    said = clickhouse.ask("select count(), uniqExact(uuid) from events")[1]
+
+    assert said == [[len(rows), len(rows) - len(ANNA)]]
 
 
-def test_the_events_arrived_and_one_batch_of_them_twice(clickhouse: Session, rows: list[Row]) -> None:
-    said = str(clickhouse.query("select count(), uniqExact(uuid) from events", "CSV")).strip()
-
-    assert said == f"{len(rows)},{len(rows) - len(ANNA)}"
+def test_installations_are_those_that_sent_something_in_the_period(clickhouse: ClickHouse) -> None:
+    assert answer(clickhouse, "Installations") == [[4, 3, 4]]
 
 
-def test_adoption_counts_installations_and_not_events(clickhouse: Session) -> None:
-    assert answer(clickhouse, "Adoption") == [[2, 3, 4]]
+def test_on_the_public_page_an_installation_counts_once_it_arrived_a_week_apart(clickhouse: ClickHouse) -> None:
+    assert answer(clickhouse, "Installations", queries.between(FIRST, LAST, MADE)) == [[3, 2, 3]]
 
 
-def test_adoption_over_time_tells_the_new_from_the_known(clickhouse: Session, rows: list[Row]) -> None:
-    now = max(map(_when, rows))
+def test_new_on_a_page_is_who_did_not_count_on_the_page_before(clickhouse: ClickHouse) -> None:
+    known = queries.between(date(2026, 4, 1), date(2026, 6, 30), date(2026, 7, 14))
+    text = queries.new_installations()
+    page = queries.between(FIRST, LAST, MADE)
 
-    def monday(days_ago: int) -> str:
-        day = now.date() - timedelta(days=days_ago)
-        return str(day - timedelta(days=day.weekday()))
-
-    assert answer(clickhouse, "Adoption over time") == [[monday(40), 1, 1], [monday(10), 2, 2], [monday(0), 2, 1]]
-
-
-def test_top_ten_services_are_ten_by_installations_without_the_private_ones(clickhouse: Session) -> None:
-    found = answer(clickhouse, "Top ten services")
-
-    assert found[:2] == [["jellyfin", 3, 3], ["plex", 2, 3]]
-    assert found[2:] == [[service, 1, 1] for service in MORE[:8]]
+    assert clickhouse.ask(queries.fill(text, page, known))[1] == [[2]]
+    assert clickhouse.ask(queries.fill(text, page, queries.nothing_before(FIRST)))[1] == [[3]]
 
 
-def test_top_ten_commands_are_those_of_30_days_without_the_private_ones(clickhouse: Session) -> None:
-    assert answer(clickhouse, "Top ten commands") == [["start", 5, 2], ["enable-service", 2, 2]]
-
-
-def test_error_rate_counts_each_run_once(clickhouse: Session) -> None:
-    assert answer(clickhouse, "Error rate by command") == [
-        ["other", 1, 1, 100.0],
-        ["enable-service", 2, 1, 50.0],
-        ["start", 5, 1, 20.0],
+def test_installations_over_time_tells_the_new_from_the_known(clickhouse: ClickHouse) -> None:
+    assert answer(clickhouse, "Installations over time") == [
+        ["2026-06-08", 1, 1],
+        ["2026-06-15", 1, 0],
+        ["2026-06-29", 3, 1],
+        ["2026-07-06", 1, 0],
+        ["2026-07-13", 1, 0],
+        ["2026-07-20", 2, 0],
+        ["2026-07-27", 2, 0],
+        ["2026-08-03", 1, 0],
+        ["2026-08-17", 2, 0],
+        ["2026-08-24", 1, 1],
     ]
 
 
-def test_mean_duration_counts_each_run_once(clickhouse: Session) -> None:
-    assert answer(clickhouse, "Mean duration by command") == [
-        ["start", 5, 2.0, 1.5],
-        ["enable-service", 2, 0.2, 0.2],
+def test_a_service_is_enabled_where_the_last_day_that_changed_it_enabled_it(clickhouse: ClickHouse) -> None:
+    assert answer(clickhouse, "Enabled services") == [
+        ["plex", 3],
+        ["custom", 1],
+        ["jellyfin", 1],
+        ["radarr", 1],
+        ["sonarr", 1],
+    ]
+
+
+def test_an_earlier_period_has_the_answer_that_it_had_then(clickhouse: ClickHouse) -> None:
+    then = queries.between(date(2026, 4, 1), date(2026, 7, 8), date(2026, 7, 22), apart=0)
+
+    assert answer(clickhouse, "Enabled services", then) == [["jellyfin", 2], ["plex", 2], ["custom", 1]]
+
+
+def test_scaffolded_services_are_told_from_others(clickhouse: ClickHouse) -> None:
+    assert answer(clickhouse, "Scaffolded services") == [[True, 3, 1], [False, 3, 4]]
+
+
+def test_an_override_that_was_disabled_is_not_enabled(clickhouse: ClickHouse) -> None:
+    assert answer(clickhouse, "Enabled overrides") == [["plex-nfs", 1]]
+
+
+def test_given_up_is_what_was_enabled_by_choice_and_disabled_within_30_days(clickhouse: ClickHouse) -> None:
+    assert answer(clickhouse, "Given up within 30 days") == [["plex-nfs (override)", 1], ["sonarr", 1]]
+
+
+def test_commands_are_ordered_by_installations_and_then_by_days(clickhouse: ClickHouse) -> None:
+    assert answer(clickhouse, "Commands") == [
+        ["start", 2, 3, 5],
+        ["enable-service", 2, 2, 2],
+        ["logs", 1, 1, 2],
+        ["other", 1, 1, 1],
+    ]
+
+
+def test_what_was_interrupted_is_neither_a_failure_nor_a_run(clickhouse: ClickHouse) -> None:
+    assert answer(clickhouse, "Error rate by command") == [
+        ["enable-service", 1, 1, 2, 50.0],
+        ["start", 1, 1, 5, 20.0],
+        ["logs", 0, 0, 1, 0],
+        ["other", 0, 0, 1, 0],
+    ]
+
+
+def test_failures_are_listed_by_what_they_failed_with(clickhouse: ClickHouse) -> None:
+    assert answer(clickhouse, "Failures") == [
+        ["enable-service", "exit_2", 1, 1],
+        ["logs", "signal_INT", 1, 1],
+        ["start", "exit_2", 1, 1],
+    ]
+
+
+def test_durations_are_those_of_successful_runs_and_each_installation_weighs_the_same(clickhouse: ClickHouse) -> None:
+    assert answer(clickhouse, "Duration by command") == [
+        ["start", 2, 3.0, 2.5],
+        ["logs", 1, 0.7, 0.7],
+        ["enable-service", 1, 0.3, 0.3],
         ["other", 1, 0.05, 0.05],
     ]
 
 
-#: What the queries call; each is in the lists of posthog/hogql/functions and posthog/hogql/functions/clickhouse.
-IN_HOGQL = {"avg", "count", "countIf", "groupUniqArray", "median", "min", "uniqExact", "uniqExactIf"}
-IN_HOGQL |= {"arrayJoin", "now", "round", "toBool", "toFloat", "toIntervalDay", "toIntervalWeek", "toStartOfWeek"}
+def test_versions_are_the_last_ones_that_were_seen(clickhouse: ClickHouse) -> None:
+    assert answer(clickhouse, "Versions") == [[__version__, 4]]
 
 
-@pytest.mark.skipif(sys.version_info < (3, 12), reason="PostHog publishes its parser for Python 3.12 and later")
-@pytest.mark.parametrize("tile", tiles.tiles(), ids=lambda tile: tile.name)
-def test_posthogs_own_parser_takes_the_query_and_knows_its_functions(tile: tiles.Tile) -> None:
-    parser = importlib.import_module("hogql_parser_rs")
-    found = json.loads(parser.parse_select_json(tile.query))
+def test_arrivals_count_each_event_once(clickhouse: ClickHouse) -> None:
+    found = answer(clickhouse, "Arrivals")
 
-    assert found["node"] == "SelectQuery", found.get("message")
-    assert set(_calls(found)) <= IN_HOGQL
+    assert found[0] == ["2026-06-10", 11, 1]
+    assert found[2] == ["2026-07-01", 4, 1]
+    assert sum(events for _day, events, _installations in found) == 41
 
 
-def _calls(node: Any) -> Iterator[str]:
-    """Yield the name of every function in a syntax tree."""
-    if isinstance(node, dict) and node.get("node") == "Call":
-        yield node["name"]
-    for child in node.values() if isinstance(node, dict) else node if isinstance(node, list) else ():
-        yield from _calls(child)
+ALL = [
+    *((tile.name, queries.fill(tile.text, period)) for tile in TILES for period in (PERIOD, queries.latest(90))),
+    ("new installations", queries.fill(queries.new_installations(), PERIOD, PERIOD)),
+]
+
+
+@pytest.mark.parametrize(("name", "text"), ALL, ids=lambda value: value if len(value) < 40 else "")
+def test_posthogs_own_parser_takes_the_query_and_posthog_knows_its_functions(name: str, text: str) -> None:
+    found = list(hogql.calls(hogql.parse(text)))
+
+    assert found, name
+    for function, given in found:
+        least, most = hogql.FUNCTIONS[function]
+        assert least <= given <= (most or given), f"{function} takes another number of arguments"
+
+
+def test_the_parser_refuses_what_is_no_hogql() -> None:
+    with pytest.raises(ValueError, match=r".+"):
+        hogql.parse("select from where")
+
+
+@pytest.mark.parametrize("tile", TILES, ids=lambda tile: tile.name)
+def test_every_query_asks_for_as_many_rows_as_posthog_gives(tile: queries.Query) -> None:
+    assert tile.text.endswith("\nlimit 50000\n")  # without a limit PostHog cuts at 100 rows, in silence
 
 
 def test_every_tile_has_an_answer_that_is_tested() -> None:
     here = Path(__file__).read_text()
 
-    for tile in tiles.tiles():
+    for tile in TILES:
         assert f'answer(clickhouse, "{tile.name}")' in here
+
+
+def words() -> set[str]:
+    """Every event and property that a query reads."""
+    text = "".join(re.sub(r"^--.*$", "", tile.text, flags=re.MULTILINE) for tile in TILES)
+    return {word for pair in re.findall(r"'(\w+)'|properties\.`?(\$?\w+)`?", text) for word in pair if word}
+
+
+@pytest.mark.parametrize("event", events.EVENTS)
+def test_every_event_and_property_answers_a_question(event: str) -> None:
+    assert {event, *(p.name for p in events.EVENTS[event].properties)} <= words()

@@ -132,7 +132,7 @@ def test_a_claim_whose_lock_file_was_deleted_waits_for_the_writer_that_has_the_s
         calls.append(wait)
         return let_go(wait) if held else take(spool, wait)
 
-    monkeypatch.setattr(segments.os, "rename", after_the_lock_was_deleted)
+    monkeypatch.setattr(os, "rename", after_the_lock_was_deleted)
     monkeypatch.setattr(Spool, "take_lock", take_lock)
 
     assert segments.claim(spool)
@@ -179,7 +179,7 @@ def test_what_is_not_a_segment_of_ours_is_passed_over(spool: Spool, folder: Path
     (folder / "00000000000000000002-1.0").write_bytes(line(2))
 
     assert uuids(spool) == [uuid_of(2)]
-    with pytest.raises(OSError, match="regular|symbolic|directory"):
+    with pytest.raises(OSError, match=r"regular|symbolic|directory"):
         segments.open_file(spool, b"00000000000000000001-1.0")
 
 

@@ -436,6 +436,12 @@ def test_of_an_answer_little_is_read_and_nothing_decompressed(receiver: Receiver
     assert peak < 4 << 20
 
 
+def test_a_compressed_answer_is_not_decompressed_even_where_it_is_short(receiver: Receiver) -> None:
+    receiver.answer_next(Answer(200, gzip.compress(OK.body), GZIP))
+
+    assert send(destination_of(receiver))[0] == UNLIKE_POSTHOG
+
+
 @pytest.mark.parametrize("status", [200, 400, 503])
 def test_json_without_end_is_an_answer_that_is_not_posthogs(receiver: Receiver, status: int) -> None:
     receiver.answer_next(Answer(status, b"[" * 60_000, (("Content-Type", "application/json"),)))

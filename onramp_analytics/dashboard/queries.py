@@ -1,0 +1,104 @@
+"""The queries: the files of `queries/`, with their placeholders filled in.
+
+One query answers one question, for the maintainers' tiles and for the public page alike. What differs is the period,
+and which installations count; `Period` says both.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, timedelta
+from importlib import resources
+
+_FILES = resources.files(__package__) / "queries"
+APART = 7  # days: the public page counts an installation whose events arrived on two days at least a week apart
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """The days that a query is about, as HogQL: the first, the last, and the last day of arrival.
+
+    Attributes:
+        apart: an installation counts if its events arrived on two days that are so many days apart.
+    """
+
+    first: str
+    last: str
+    made: str
+    apart: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A query: its name, the question that it answers, PostHog's word for how it is shown, and its usual days."""
+
+    name: str
+    question: str
+    display: str
+    days: int
+    text: str
+
+
+def tiles() -> list[Query]:
+    """Return the queries of the dashboard in their order, that of the files' names."""
+    names = sorted(file.name for file in _FILES.iterdir() if file.name[0].isdigit())
+    return [_query(_read(name)) for name in names]
+
+
+def named(name: str) -> Query:
+    """Return the query of that name."""
+    return next(query for query in tiles() if query.name == name)
+
+
+def latest(days: int) -> Period:
+    """Return the last `days` days, today included, whenever the query runs."""
+    return Period(f"today() - interval {days - 1} day", "today()", "today()")
+
+
+def between(first: date, last: date, made: date, apart: int = APART) -> Period:
+    """Return fixed days: the same question later has the same answer, while PostHog keeps the events."""
+    return Period(f"toDate('{first}')", f"toDate('{last}')", f"toDate('{made}')", apart)
+
+
+def fill(text: str, period: Period, known: Period | None = None) -> str:
+    """Return the text of a query with its placeholders filled in.
+
+    Args:
+        text: the query.
+        period: the days, and which installations count.
+        known: which installations counted before; only `NEW_INSTALLATIONS` asks for them.
+    """
+    if known:
+        text = text.replace("{known}", _installations(known))
+    return _days(text.replace("{installations}", _installations(period)), period)
+
+
+def new_installations() -> str:
+    """Return the query that counts the installations of a page that the page before did not count."""
+    return _read("new-installations.sql")
+
+
+def _installations(period: Period) -> str:
+    lines = [line for line in _read("installations.sql").splitlines() if not line.startswith("--")]
+    return "(\n" + "\n".join(f"    {line}" for line in _days("\n".join(lines), period).splitlines()) + "\n)"
+
+
+def _days(text: str, period: Period) -> str:
+    for name, value in (("first", period.first), ("last", period.last), ("made", period.made)):
+        text = text.replace(f"{{{name}}}", value)
+    return text.replace("{apart}", str(period.apart))
+
+
+def nothing_before(day: date) -> Period:
+    """Return a period in which no installation counts, for a page that has none before it."""
+    return between(day, day - timedelta(days=1), date(1970, 1, 1))
+
+
+def _read(name: str) -> str:
+    return (_FILES / name).read_text(encoding="utf-8")
+
+
+def _query(text: str) -> Query:
+    name, question, shown = (line.removeprefix("-- ") for line in text.splitlines()[:3])
+    display, _over, days, _unit = shown.split()
+    return Query(name, question, display, int(days), text)

@@ -1,0 +1,313 @@
+"""The public page of results, made from rounded counts alone."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import date
+from html import escape
+
+from onramp_analytics.dashboard import pages
+from onramp_analytics.dashboard.pages import Changes, Page
+from onramp_analytics.dashboard.rounding import Row, percent
+from onramp_analytics.report import look
+from onramp_analytics.report.look import Line
+
+TITLE = "OnRamp, as its users run it"
+ONRAMP = "https://github.com/traefikturkey/onramp"
+LISTED = 10  # changes, each way
+FEWER = "fewer than five"
+MINUS, NOTHING = "\N{MINUS SIGN}", "\N{EN DASH}"
+
+#: The words of OnRamp's catalog that stand for names of people's own.
+OWN = {"custom": "custom (of their own)", "other": "other (of their own)"}
+
+Link = Callable[[str, str], str]  # (kind, name) -> the address of its file
+
+
+def site(page: Page, history: list[Page], decisions: str, link: Link) -> dict[str, str]:
+    """Return the files of the site, but for the JSON: the page, and a badge for each service.
+
+    Args:
+        page: what is published now.
+        history: what was published before, the oldest first.
+        decisions: the maintainers' `decisions.md`; empty if there is none.
+        link: gives the address of a service's or an override's file.
+    """
+    badges = {f"badges/{row.name}.svg": badge(row) for row in page.counts.services if row.name not in OWN}
+    return {"index.html": _index(page, history, decisions, link), **badges}
+
+
+def _index(page: Page, history: list[Page], decisions: str, link: Link) -> str:
+    parts = [
+        _lede(page),
+        _tiles(page, history),
+        _decisions(decisions),
+        _adoption([*history, page]),
+        _services(page, history, link),
+        _changed(page, history),
+        _overrides(page, link),
+        _commands(page),
+        _given_up(page),
+        _how_to_read(page),
+        _footer(),
+    ]
+    return look.document(TITLE, "".join(parts))
+
+
+def _lede(page: Page) -> str:
+    return (
+        f'<p class="lede">What installations that opted in to anonymous analytics run, from {_day(page.first)} to '
+        f'{_day(page.last)}.</p>\n<p class="dim">Made on {_day(page.made)}. Numbers are installations, rounded down. '
+        "They describe who opted in, not everybody who uses OnRamp. "
+        '<a href="#how-to-read">How to read this page</a></p>\n'
+    )
+
+
+def _tiles(page: Page, history: list[Page]) -> str:
+    counts = page.counts
+    change = "the first page"
+    if history:
+        change = f"{_signed(counts.active - history[-1].counts.active)} since the last page"
+    shown = [
+        ("Installations", f"{counts.active:,}" if counts.active else FEWER, change),
+        ("Services listed", f"{len(counts.services):,}", f"each on {page.at_least} or more"),
+    ]
+    for label, rows, whole in (
+        ("Most enabled", counts.services, counts.with_services),
+        ("Most used command", counts.commands, counts.active),
+    ):
+        shown += [(label, row.name, f"on {percent(row.installations, whole)} %") for row in rows[:1]]
+    return look.tiles(shown)
+
+
+def _decisions(text: str) -> str:
+    if not text.strip():
+        return ""
+    return f'<section class="note">\n<h2>What came of it</h2>\n{markdown(text)}</section>\n'
+
+
+def _adoption(pages_: list[Page]) -> str:
+    points = [(str(page.last), page.counts.active) for page in pages_]
+    what = f"Active installations, rounded down, at the end of each page's {pages.DAYS} days."
+    return f"<h2>Adoption over time</h2>\n{look.over_time(what, points)}"
+
+
+def _services(page: Page, history: list[Page], link: Link) -> str:
+    rows = page.counts.services
+    title = "<h2>Services</h2>\n"
+    if not rows:
+        return f"{title}<p>None is enabled on five or more installations.</p>\n"
+    before = pages.of(history[-1].counts.services) if history else {}
+    earlier = [pages.of(other.counts.services) for other in history]
+    lines = [
+        Line(
+            OWN.get(row.name, row.name),
+            [
+                f"{row.installations:,}",
+                f"{percent(row.installations, page.counts.with_services)} %",
+                _change(row, before),
+            ],
+            row.installations,
+            link="" if row.name in OWN else link("service", row.name),
+            anchor=row.name,
+            line=[*(names.get(row.name, 0) for names in earlier), row.installations],
+        )
+        for row in rows
+    ]
+    about = (
+        f"Enabled at the end of the period, of the {page.counts.with_services:,} installations that reported any "
+        "service. The small line is each service over all pages."
+    )
+    return title + look.table(about, ["service", "installations", "share", "change"], lines) + _others(page)
+
+
+def _share(row: Row, page: Page) -> list[str]:
+    return [f"{row.installations:,}", f"{percent(row.installations, page.counts.with_services)} %"]
+
+
+def _overrides(page: Page, link: Link) -> str:
+    rows = page.counts.overrides
+    if not rows:
+        return ""
+    lines = [
+        Line(
+            OWN.get(row.name, row.name),
+            _share(row, page),
+            row.installations,
+            link="" if row.name in OWN else link("override", row.name),
+        )
+        for row in rows
+    ]
+    heads = ["override", "installations", "share"]
+    return "<h2>Overrides</h2>\n" + look.table("Enabled at the end of the period.", heads, lines) + _others(page)
+
+
+def _commands(page: Page) -> str:
+    rows = page.counts.commands
+    if not rows:
+        return ""
+    lines = [
+        Line(
+            OWN.get(row.name, row.name),
+            [f"{row.installations:,}", _failed(row), _duration(row.seconds)],
+            row.installations,
+            row.failed_on,
+        )
+        for row in rows
+    ]
+    about = (
+        "Installations that used a command, and those on which it failed at least once: the hollow end of the bar. "
+        "A command that was stopped with Ctrl-C did not fail."
+    )
+    heads = ["command", "installations", "failed on", "typical time"]
+    return "<h2>Commands</h2>\n" + look.table(about, heads, lines) + _others(page)
+
+
+def _given_up(page: Page) -> str:
+    rows = page.counts.given_up
+    title = "<h2>Given up within 30 days</h2>\n"
+    if not rows:
+        return f"{title}<p>Nothing was given up by five or more installations.</p>\n"
+    lines = [Line(row.name, [f"{row.installations:,}"], row.installations) for row in rows]
+    about = "Enabled by choice in the period and disabled again within 30 days."
+    return title + look.table(about, ["name", "installations"], lines) + _others(page)
+
+
+def _others(page: Page) -> str:
+    fewer = "five" if page.at_least == 5 else str(page.at_least)
+    return f'<p class="dim">Others: fewer than {fewer} installations, or none.</p>\n'
+
+
+def _changed(page: Page, history: list[Page]) -> str:
+    if not history:
+        return ""
+    year = pages.a_year_before(page, history)
+    parts = [_changes("Since the last page", page, history[-1])]
+    parts += [_changes("In a year", page, year)] if year else []
+    return f"<h2>What changed</h2>\n{''.join(parts)}"
+
+
+def _changes(title: str, page: Page, before: Page) -> str:
+    found = pages.changes(page.counts.services, before.counts.services)
+    lines = _changed_lines(found)
+    body = f"<ul>\n{lines}</ul>\n" if lines else "<p>No service changed by a step of the rounding.</p>\n"
+    return f"<h3>{title} ({_day(before.last)})</h3>\n{body}"
+
+
+def _changed_lines(found: Changes) -> str:
+    lists = [
+        ("Rising", [f"{name} {_signed(change)}" for name, change in found.rising]),
+        ("Falling", [f"{name} {_signed(change)}" for name, change in found.falling]),
+        ("New on the page", found.new),
+        ("No longer on the page", found.gone),
+    ]
+    return "".join(f"<li>{title}: {escape(', '.join(names[:LISTED]))}</li>\n" for title, names in lists if names)
+
+
+_HOW_TO_READ = """<h2 id="how-to-read">How to read this page</h2>
+<ul>
+<li><b>Who is counted.</b> Installations that opted in and whose events arrived on two days at least a week apart.
+An installation is active if it sent any event in the {days} days of the page.
+This is not everybody who uses OnRamp.</li>
+<li><b>How numbers are rounded.</b> Every count is rounded down: to a multiple of five below 100, and to two significant
+digits from there. Fewer than {at_least} are not shown. Shares, order and changes are made from the rounded numbers, so
+that nobody can work out what one installation runs. A number reads 3 to 17 percent low.</li>
+<li><b>What is not here.</b> The page counts installations and nothing else: no runs, no means, no sums.
+A new page appears every four weeks at most, and only if at least five installations are new.</li>
+<li><b>What is off.</b> An installation that got a new identifier counts twice for up to 90 days. One that was removed
+counts for up to 90 days. The key that sends events is public, so somebody can make installations up.</li>
+<li><b>Durations</b> are the median of each installation's own median, to one significant digit, from ten installations
+on.</li>
+<li><b>Take part, or not.</b> <code>make analytics-enable</code> opts in, <code>make analytics-disable</code> opts out,
+and <code>make analytics-events</code> lists what is collected. OnRamp is at <a href="{onramp}">{onramp}</a>.</li>
+</ul>
+"""
+
+
+def _how_to_read(page: Page) -> str:
+    return _HOW_TO_READ.format(days=pages.DAYS, at_least=page.at_least, onramp=ONRAMP)
+
+
+def _footer() -> str:
+    return (
+        '<footer class="screen"><p>The same as data: <a href="results.json">results.json</a>, and all pages: '
+        '<a href="history.json">history.json</a>. A badge for each service: <code>badges/NAME.svg</code>.</p>'
+        "</footer>\n"
+    )
+
+
+def _day(day: date) -> str:
+    return f"{day:%B} {day.day}, {day.year}"
+
+
+def _signed(change: int) -> str:
+    sign = "+" if change > 0 else MINUS if change < 0 else "±"
+    return f"{sign}{abs(change):,}"
+
+
+def _change(row: Row, before: dict[str, int]) -> str:
+    if not before:
+        return NOTHING
+    return _signed(row.installations - before[row.name]) if row.name in before else "new"
+
+
+def _failed(row: Row) -> str:
+    return f"{row.failed_on:,} ({percent(row.failed_on, row.installations)} %)" if row.failed_on else NOTHING
+
+
+def _duration(seconds: float | None) -> str:
+    if seconds is None:
+        return NOTHING
+    return f"{seconds:g} s" if seconds < 100 else f"{round(seconds / 60):g} min"
+
+
+def badge(row: Row) -> str:
+    """Return a small picture for a README: on how many installations a service is enabled."""
+    left, right = f"{row.name} on OnRamp", f"{row.installations:,}+"
+    widths = [round(6.6 * len(text)) + 14 for text in (left, right)]
+    whole = sum(widths)
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{whole}" height="20" role="img" '
+        f'aria-label="{escape(left)}: {right} installations">\n<title>{escape(left)}: {right} installations</title>\n'
+        f'<rect width="{whole}" height="20" rx="3" fill="#3b4754"/>\n'
+        f'<rect x="{widths[0]}" width="{widths[1]}" height="20" rx="3" fill="#2563a8"/>\n'
+        '<g fill="#fff" font-family="Verdana,DejaVu Sans,sans-serif" font-size="11" text-anchor="middle">\n'
+        f'<text x="{widths[0] / 2:g}" y="14">{escape(left)}</text>\n'
+        f'<text x="{widths[0] + widths[1] / 2:g}" y="14">{right}</text>\n</g>\n</svg>\n'
+    )
+
+
+_INLINE = re.compile(r"\[([^\]]+)\]\((https://[^)\s]+)\)|\*\*([^*]+)\*\*|`([^`]+)`")
+
+
+def markdown(text: str) -> str:
+    """Return the markup of a small part of Markdown: paragraphs, lists, https links, bold, code. All else is text.
+
+    A heading becomes a level lower than the page's own.
+    """
+    parts, items = [], []
+    for block in re.split(r"\n\s*\n", text.strip()):
+        lines = [line.strip() for line in block.splitlines()]
+        if lines[0].startswith("#"):
+            parts.append(f"<h3>{_inline(lines[0].lstrip('# '))}</h3>\n")
+            lines = lines[1:]
+        items = re.split(r"(?:^|\s)[-*] ", " ".join(lines)) if lines and lines[0].startswith(("- ", "* ")) else []
+        if items:
+            parts.append("<ul>\n" + "".join(f"<li>{_inline(item)}</li>\n" for item in items if item) + "</ul>\n")
+        elif lines:
+            parts.append(f"<p>{_inline(' '.join(lines))}</p>\n")
+    return "".join(parts)
+
+
+def _inline(text: str) -> str:
+    done, at = "", 0
+    for found in _INLINE.finditer(text):
+        done += escape(text[at : found.start()])
+        label, address, bold, code = found.groups()
+        if address:
+            done += f'<a href="{escape(address)}">{escape(label)}</a>'
+        else:
+            done += f"<b>{escape(bold)}</b>" if bold else f"<code>{escape(code)}</code>"
+        at = found.end()
+    return done + escape(text[at:])

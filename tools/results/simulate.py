@@ -1,0 +1,185 @@
+"""Simulated installations: what some hundred of them would have sent in two years, in the product's own events. Seeded.
+
+Among them are a host that runs make from cron, services that are switched several times a day, events that arrive late
+or twice, identifiers that were reset, installations that were silent for more than 90 days or opted in before the
+project's retention begins, many services of people's own, and names that are on exactly four and five installations.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from typing import Any
+
+from onramp_analytics import events
+
+Row = dict[str, Any]
+
+_NAMES = """
+traefik plex jellyfin sonarr radarr prowlarr portainer homepage adguard vaultwarden nextcloud uptime-kuma
+authentik grafana prometheus immich home-assistant paperless-ngx bazarr overseerr tautulli qbittorrent sabnzbd
+gitea n8n mealie freshrss audiobookshelf kavita navidrome syncthing dozzle watchtower cloudflared pihole
+wg-easy influxdb mosquitto zigbee2mqtt frigate node-red esphome mariadb postgres redis minio duplicati kopia
+code-server it-tools stirling-pdf changedetection linkding wallabag miniflux searxng trilium bookstack wikijs
+outline planka vikunja firefly-iii actual grocy homebox tandoor photoprism lidarr readarr whisparr jellyseerr
+ombi transmission deluge nzbget jackett flaresolverr calibre-web komga ubooquity minecraft-server valheim
+factorio terraria satisfactory ark-server zomboid
+"""
+SERVICES = _NAMES.split()
+ON_FOUR, ON_FIVE = "on-four-installations", "on-five-installations"
+OVERRIDES = ["plex-nvidia", "jellyfin-nfs", "sonarr-nfs", "traefik-metrics", "radarr-nfs", "immich-gpu"]
+COMMANDS = [
+    "start",
+    "stop",
+    "restart",
+    "up",
+    "down",
+    "logs",
+    "enable-service",
+    "disable-service",
+    "update",
+    "build",
+    "backup",
+    "enable-override",
+]
+#: How long a command takes on a usual host, in milliseconds.
+USUAL = {"start": 4000, "up": 6000, "update": 60_000, "build": 30_000, "backup": 120_000, "logs": 20_000}
+PUBLISHED = "\n" + "".join(
+    f"{kind} {name}\n"
+    for kind, names in (
+        ("service", [*SERVICES, ON_FOUR, ON_FIVE]),
+        ("override", OVERRIDES),
+        ("command", COMMANDS),
+    )
+    for name in names
+)
+
+
+@dataclass
+class Installation:
+    """One installation while its life is simulated."""
+
+    chance: random.Random
+    identifier: str
+    joined: date
+    enabled: set[str] = field(default_factory=set)
+    overrides: set[str] = field(default_factory=set)
+    inventories: bool = True
+
+
+def installations(number: int, until: date, seed: int = 18, days: int = 560) -> list[Row]:
+    """Return what a number of installations sent until a day, as it lies in PostHog.
+
+    Args:
+        number: of installations.
+        until: the last day.
+        seed: for the random numbers; the same gives the same.
+        days: over how many days before that they joined.
+    """
+    chance = random.Random(seed)
+    places = list(range(number))
+    chance.shuffle(places)
+    rows: list[Row] = []
+    for place in places:
+        joined = until - timedelta(days=20 + int((days - 20) * chance.random() ** 0.8))
+        one = Installation(random.Random(chance.random()), _identifier(chance), joined)
+        one.enabled = _first_services(one.chance, place)
+        rows += _arrivals(one.chance, _life(one, place, until), until)
+    return rows
+
+
+def _first_services(chance: random.Random, place: int) -> set[str]:
+    """The services that are enabled on the first day: few are on most installations, most on few."""
+    wanted = {name for rank, name in enumerate(SERVICES) if chance.random() < 0.85 / (1 + rank / 6)}
+    wanted |= {ON_FOUR} if place < 4 else set()
+    wanted |= {ON_FIVE} if place < 5 else set()
+    return wanted | ({"my-own-wiki", "my-own-shop"} if chance.random() < 0.3 else set())
+
+
+def _life(one: Installation, place: int, until: date) -> Iterator[tuple[date, Row]]:
+    """Yield (day, event) of an installation: it tells what is enabled, then what it does."""
+    chance, day, busy = one.chance, one.joined, one.chance.uniform(0.05, 0.5)
+    if place in (6, 7):
+        until = min(until, one.joined + timedelta(days=30))  # silent ever since
+    counted = ""
+    while day <= until:
+        half = f"{day.year}-{day.month > 6}"
+        if one.inventories and half != counted and (not counted or chance.random() < busy):
+            counted = half
+            yield from _inventory(one, day)
+        if place == 8:
+            yield from ((day, each) for _ in range(48) for each in _run(one, "update"))  # from cron
+        elif counted and chance.random() < busy:
+            yield from ((day, each) for each in _session(one, place))
+        if place == 9 and (day - one.joined).days == 60:
+            one.identifier, one.inventories = _identifier(chance), False  # reset-id
+        day += timedelta(days=1)
+
+
+def _inventory(one: Installation, day: date) -> Iterator[tuple[date, Row]]:
+    for name in sorted(one.enabled):
+        yield day, _event(one, "service_enabled", service_name=name, has_scaffold=len(name) % 3 == 0)
+    for name in sorted(one.overrides):
+        yield day, _event(one, "override_enabled", override_name=name)
+
+
+def _session(one: Installation, place: int) -> Iterator[Row]:
+    """Yield what happens on a day on which somebody uses it."""
+    chance = one.chance
+    for command in chance.choices(COMMANDS, weights=range(len(COMMANDS), 0, -1), k=chance.randint(1, 4)):
+        yield from _run(one, command)
+    if chance.random() < 0.08:
+        yield from _toggle(one, chance.choice(SERVICES))
+    if place == 10:  # several times a day
+        for _ in range(3):
+            yield from _toggle(one, "plex")
+    if chance.random() < 0.01:
+        name = chance.choice(OVERRIDES)
+        what = "override_disabled" if name in one.overrides else "override_enabled"
+        one.overrides ^= {name}
+        yield _event(one, what, override_name=name)
+
+
+def _toggle(one: Installation, name: str) -> Iterator[Row]:
+    if name in one.enabled:
+        yield _event(one, "service_disabled", service_name=name)
+    else:
+        yield _event(one, "service_enabled", service_name=name, has_scaffold=len(name) % 3 == 0)
+    one.enabled ^= {name}
+
+
+def _run(one: Installation, command: str) -> Iterator[Row]:
+    chance = one.chance
+    failed, stopped = chance.random() < 0.04, command == "logs" and chance.random() < 0.9
+    took = int(USUAL.get(command, 300) * chance.uniform(0.5, 2))
+    yield _event(one, "command_executed", command=command, success=not (failed or stopped), duration_ms=took)
+    if failed or stopped:
+        kind = "signal_INT" if stopped else chance.choice(["exit_1", "exit_2", "exit_2", "signal_KILL"])
+        yield _event(one, "error_occurred", command=command, error_type=kind)
+
+
+def _event(one: Installation, name: str, **properties: object) -> Row:
+    values = events.clean(name, properties, PUBLISHED.encode(), events.VERSION)
+    assert values is not None
+    found: Row = json.loads(events.build(name, values, one.identifier, 0, one.chance.randbytes(16)))
+    return found
+
+
+def _arrivals(chance: random.Random, life: Iterator[tuple[date, Row]], until: date) -> Iterator[Row]:
+    """Date the events, and let them arrive: two days later, sometimes much later, now and then twice."""
+    for day, event in life:
+        late = 2 if chance.random() < 0.97 else chance.randint(3, 40)
+        arrived = min(day + timedelta(days=late), until)
+        event["timestamp"] = f"{day}T12:00:00.000000Z"
+        event["created_at"] = f"{arrived}T06:00:00.000000Z"
+        yield event
+        if chance.random() < 0.01:
+            yield event
+
+
+def _identifier(chance: random.Random) -> str:
+    return str(uuid.UUID(bytes=chance.randbytes(16), version=4))
