@@ -35,22 +35,22 @@ format: $(READY) ## Correct the style
 types: $(READY) ## Check the types
 	@$(BIN)/mypy --no-error-summary
 
-# Some tests work as another user, who may not write in this folder.
-cover: $(VENV)/.results ## Run the tests and show what they do not reach, the detached process counted
+# Some tests work as another user, who is not allowed to write in this folder.
+cover: $(VENV)/.results ## Run the tests and show the lines that they do not reach
 	@data=$$(mktemp -d) && chmod 1777 $$data && export COVERAGE_FILE=$$data/coverage; \
 	$(BIN)/coverage run -m pytest -n auto && $(BIN)/coverage combine --quiet && $(BIN)/coverage report; \
 	status=$$?; rm -rf $$data; exit $$status
 
-docs: $(READY) ## Write what the documents take from the code: the man page, the completions, the catalogue
+docs: $(READY) ## Write what the documents take from the code: the man page, the completions, the catalog
 	@$(BIN)/python -m tools.generate
 
-faults: $(READY) ## Break everything on purpose, and count what becomes of the events (half an hour)
+faults: $(READY) ## Inject every fault, and count what becomes of the events (half an hour)
 	@$(BIN)/python -m tests.faults
 
-bench: $(VENV)/.bench ## Measure what it costs against the budgets (some minutes; ARGS="--json FILE")
+bench: $(VENV)/.bench ## Measure what it costs, and write the tables of docs/performance.md (ten minutes; ARGS=--print)
 	@$(BIN)/python -m tools.bench $(ARGS)
 
-bench-plots: $(VENV)/.bench $(VENV)/.plots ## Measure, and draw what grows with the number of events into docs/img/
+bench-plots: $(VENV)/.bench $(VENV)/.plots ## Measure, and draw the results into docs/img/
 	@$(BIN)/python -m tools.bench --json $(VENV)/bench.json
 	@$(BIN)/python -m tools.bench.plots $(VENV)/bench.json docs/img
 
@@ -66,7 +66,7 @@ axe: $(READY) ## Get axe-core from the npm registry, for the tests of the pages 
 picture: $(READY) ## Draw the README's picture from a real session
 	@$(BIN)/python -m tools.picture docs/img/session.svg
 
-fleet: $(VENV)/.plots ## Simulate what a fleet of hosts sends, and draw it into docs/img/ (some minutes)
+fleet: $(VENV)/.plots ## Simulate what up to a million hosts send, and draw it into docs/img/ (some minutes)
 	@$(BIN)/python -m tools.bench.fleet docs/img/fleet.svg
 
 constraints: $(READY) ## Refresh the versions in constraints.txt
@@ -78,7 +78,7 @@ build: $(READY) ## Build the wheel and the sdist into dist/
 smoke: $(READY) ## Build, install into empty environments, and test the result (some minutes)
 	@$(BIN)/nox
 
-clean: ## Delete what the targets made
+clean: ## Delete what the targets created
 	@rm -rf $(VENV) dist .hypothesis .mypy_cache .nox .pytest_cache .ruff_cache
 
 # Two sizes of environment: the package alone ($(INSTALLED)), and with the tools for development ($(READY)).

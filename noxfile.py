@@ -125,7 +125,7 @@ def _python(session: nox.Session) -> str:
 
 
 def _smoke(session: nox.Session, folder: Path) -> None:
-    """See that the command in the folder works, away from this checkout."""
+    """Run the command in the folder, away from this checkout."""
     program = str(folder / PROGRAM)
     away = Path(session.create_tmp()).resolve() / "away"
     shutil.rmtree(away, ignore_errors=True)
@@ -148,7 +148,7 @@ def _smoke(session: nox.Session, folder: Path) -> None:
 
 
 def _must_say(session: nox.Session, *command: str, what: str) -> None:
-    """Run a command that must say something; nothing at all where that is empty."""
+    """Run a command that must print a text, or nothing if the text is empty."""
     said = str(session.run(*command, external=True, silent=True))
     line = next((line for line in said.splitlines() if what and what in line), None)
     if line is None and (what or said.strip()):

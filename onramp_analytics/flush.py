@@ -26,6 +26,7 @@ from onramp_analytics.outbox import history, locks, overview, schedule, segments
 from onramp_analytics.outbox.history import Counts, State
 from onramp_analytics.outbox.schedule import Calendar
 from onramp_analytics.outbox.segments import Pending, Segment
+from onramp_analytics.posthog import destination
 from onramp_analytics.posthog.outcome import (
     ACCEPTED,
     LONGEST_REQUEST,
