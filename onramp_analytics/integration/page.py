@@ -44,7 +44,7 @@ def text(settings: Mapping[str, str]) -> str:
     """
     page = _RELATIVE_LINK.sub(r"\1", _COMMENT.sub("", part("analytics.md")))
     before, heading, after = page.partition(HEADING)
-    return f"{before.rstrip()}\n\n{heading or HEADING}\n{_where(settings)}\n{after}"
+    return f"{before.rstrip()}\n\n{heading or HEADING}\n{_where(settings)}\n{after.lstrip()}"
 
 
 def additions(read: Callable[[str], str | None]) -> dict[str, str]:

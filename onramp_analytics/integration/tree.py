@@ -119,6 +119,8 @@ class Tree:
         except FileNotFoundError:
             return
         files.remove(folder, os.fsencode(leaf))
+        with suppress(OSError):
+            files.remove(folder, os.fsencode(leaf) + NEW)  # from an `install` that was killed
         parent = os.path.dirname(name)
         if parent:
             with suppress(OSError):

@@ -77,6 +77,17 @@ def test_what_is_no_small_regular_file_is_refused_and_nothing_hangs(root: Path) 
                 opened.read(name)
 
 
+def test_deleting_a_file_deletes_what_a_killed_install_left_of_it_and_the_empty_folder(root: Path) -> None:
+    (root / "docs").mkdir()
+    for name in ("page", "page.onramp-new"):
+        (root / "docs" / name).write_bytes(b"1")
+
+    with tree.opened(root) as opened:
+        opened.apply(opened.changes({"docs/page": None}))
+
+    assert not (root / "docs").exists()
+
+
 def test_a_folder_that_is_missing_is_named() -> None:
     with pytest.raises(CouldNot, match=r"/nowhere cannot be opened \(No such file"), tree.opened(Path("/nowhere")):
         pass

@@ -153,7 +153,7 @@ def test_the_hash_is_checked_with_busyboxs_sha256sum_too(bare: OnRamp) -> None:
 
 
 def test_where_nothing_was_chosen_it_says_whom_to_ask(bare: OnRamp) -> None:
-    choose(bare, wheel="", sha256="")
+    choose(bare, package="", wheel="", sha256="")
     bare.stub("uv", INSTALLS)
 
     done = bare.make("analytics-enable")
