@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import gzip
 import os
 import socket
 import ssl
@@ -30,6 +31,7 @@ DAY = 86_400
 AT_A_TIME = 12
 RUN = LONGEST_LIFE  # seconds: the contract's; three requests at their deadline and the pauses come to 66
 JSON = (("Content-Type", "application/json"),)
+GZIP = (("Content-Encoding", "gzip"), *JSON)
 HTML = b"<html>" + b"x" * 10_000_000
 A_YEAR_AGO, IN_A_YEAR = -365 * DAY, 365 * DAY
 
@@ -76,6 +78,12 @@ def _answers() -> dict[str, Trouble]:
         "bytes": b"\xff\xfe",
     }
     found |= {f"200 with {n}": Trouble(Answer(200, body, JSON), UNLIKE_POSTHOG) for n, body in bodies.items()}
+    found |= {f"{code} to everything": Trouble(Answer(code, b"no"), UNLIKE_POSTHOG) for code in (400, 413)}
+    found["gzip that explodes"] = Trouble(Answer(200, gzip.compress(bytes(100_000_000)), GZIP), UNLIKE_POSTHOG)
+    found |= {
+        f"{code} with JSON without end": Trouble(Answer(code, b"[" * 60_000, JSON), kind)
+        for code, kind in ((200, UNLIKE_POSTHOG), (500, UNREACHED))
+    }
     found["a captive portal"] = Trouble(CAPTIVE_PORTAL, UNLIKE_POSTHOG)
     found |= {f"500 with {name}": Trouble(Answer(500, body, JSON)) for name, body in bodies.items()}
     found["Retry-After as seconds"] = Trouble(_later("1000"), after=1000)
