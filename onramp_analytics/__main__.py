@@ -24,10 +24,13 @@ def main() -> int:
         except KeyboardInterrupt:  # Ctrl-C at make is normal, and prints nothing because of us
             return 130
     if rest[:1] == ["from-make"]:
-        from onramp_analytics import make_events
+        import os
+
+        from onramp_analytics import consent, make_events
         from onramp_analytics.integration import launcher
 
-        launcher.remember(b".")
+        if consent.ask(os.environb, b".").on:  # otherwise nothing of ours may be left here
+            launcher.remember(b".")
         return make_events.main(rest[1:])
     from onramp_analytics.cli.main import main as cli
 

@@ -8,7 +8,7 @@ checkout that was copied, moved, cloned or restored is off.
 import posix
 
 from onramp_analytics import settings
-from onramp_analytics.checkout import read
+from onramp_analytics.checkout import LOCK_FILE, read
 from onramp_analytics.events import VERSION, is_uuid4
 
 TYPE_CHECKING = False
@@ -88,7 +88,7 @@ def decide(
     elif said is not None:
         asks, why = True, "the notice was not shown yet; the next make command on a terminal shows it"
     elif found.get(settings.ENABLED) == b"1" and not is_here:
-        why = "onramp.lock was not written for this folder by you; `enable` starts anew here"
+        why = "onramp.lock was not written for this folder by you; `enable` starts over here"
     else:
         why = "you have not opted in"
     return Consent(why, found, on=on, is_here=is_here, asks=asks)
@@ -105,6 +105,8 @@ def ask(environ: "Mapping[bytes, bytes]", root: bytes) -> Consent:
     forbidden = ""
     if is_another_users(root):
         forbidden = "root records nothing in the checkout of another user"
+    elif ENABLED_VARIABLE in environ and not found and _has_another_users_lock(root):
+        forbidden = "onramp.lock belongs to another user; `enable` replaces it"
     elif found or ENABLED_VARIABLE in environ:
         forbidden = refusal(env_files(root))
     return decide(environ, forbidden, found, is_here=leads_here(root, environ, found.get(settings.CHECKOUT, b"")))
@@ -114,6 +116,13 @@ def is_another_users(root: bytes) -> bool:
     """Return whether this process is root's and the checkout is not, so that root touches nothing in it."""
     try:
         return posix.geteuid() == 0 != posix.stat(root).st_uid
+    except OSError:
+        return False
+
+
+def _has_another_users_lock(root: bytes) -> bool:
+    try:
+        return posix.stat(root + b"/" + LOCK_FILE, follow_symlinks=False).st_uid != posix.geteuid()
     except OSError:
         return False
 
@@ -182,9 +191,9 @@ def state_file(environ: "Mapping[bytes, bytes]", bits: bytes) -> "bytes | None":
     if len(bits) != 32 or bits.translate(None, b"0123456789abcdef"):
         return None
     folder = environ.get(b"XDG_STATE_HOME", b"")
-    if not folder.strip():
-        home = environ.get(b"HOME")
-        if home is None:
+    if not folder.startswith(b"/"):
+        home = environ.get(b"HOME", b"")
+        if not home.startswith(b"/"):
             import pwd  # built in, and rarely needed
 
             try:

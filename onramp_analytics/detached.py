@@ -32,9 +32,10 @@ if __name__ == "__main__":
 import time
 
 from onramp_analytics import consent
-from onramp_analytics.spool import Spool
+from onramp_analytics.spool import OPEN, Spool, is_ours
 
 LONGEST_LIFE = 120  # seconds from start to end: the contract's
+BEGUN = b"begun"  # a file in the flusher's folder with one byte for each flusher since one last came to its end
 LINGER = (2.0, 4.0)  # seconds: the commands of a script share a batch; why no longer: docs/scale.md
 
 
@@ -48,13 +49,43 @@ def linger(spool: Spool) -> bool:
         return False
     posix.close(spool.make_folder())
     spool.hold_back(time.time() + LONGEST_LIFE)
+    note_begin(spool)
     shortest, longest = LINGER
     for pause in (0, shortest + (longest - shortest) * posix.urandom(1)[0] / 255):
         time.sleep(pause)
         if not consent.ask(posix.environ, spool.root).on:
+            forget_begin(spool)
             spool.release()  # `disable` may have deleted everything just before we created it again
             return False
     return True
+
+
+def note_begin(spool: Spool) -> None:
+    """Count this process among those that have begun, so that ones that are killed each time are noticed."""
+    try:
+        folder = spool.open_folder()
+        try:
+            fd = posix.open(BEGUN, OPEN | posix.O_APPEND, 0o600, dir_fd=folder)
+            found = posix.fstat(fd)
+            if found.st_nlink == 1 and is_ours(found):
+                posix.write(fd, b".")
+            posix.close(fd)
+        finally:
+            posix.close(folder)
+    except OSError:
+        pass  # a full disk keeps nothing from being sent
+
+
+def forget_begin(spool: Spool) -> None:
+    """Note that a flusher came to its end."""
+    try:
+        folder = spool.open_folder()
+        try:
+            posix.unlink(BEGUN, dir_fd=folder)
+        finally:
+            posix.close(folder)
+    except OSError:
+        pass
 
 
 def main() -> None:

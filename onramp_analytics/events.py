@@ -96,12 +96,17 @@ def has_scaffold(service: str, published: bytes) -> bool:
     return _is_safe(service) and b"\nservice " + service.encode() + _SCAFFOLD in published
 
 
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError("must be a text")
+    return str.__str__(value)  # of an enum's member, too, which may print as something else
+
+
 def _published_or(replacement: str, kind: str) -> "Clean":
     before = f"\n{kind} ".encode()
 
     def clean(value: object, published: bytes) -> str:
-        if not isinstance(value, str):
-            raise ValueError("must be a text")
+        value = _text(value)
         # Safe first: a name with a line break in it would match two published lines at once.
         known = _is_safe(value) and (
             before + value.encode() + b"\n" in published or before + value.encode() + _SCAFFOLD in published
@@ -125,10 +130,10 @@ def _milliseconds(value: object, _published: bytes) -> int:
         if not (digits.isascii() and digits.isdigit()):
             raise ValueError("must be a whole number of milliseconds")
         # The slice keeps int() away from a million digits; anything that long is over the limit anyway.
-        value = 0 if digits is not value else int(digits.lstrip("0")[:20] or "0")
+        value = 0 if value.startswith("-") else int(digits.lstrip("0")[:20] or "0")
     if isinstance(value, bool) or not isinstance(value, int):
         raise ValueError("must be a whole number of milliseconds")
-    return coarse(min(max(value, 0), LONGEST_DURATION))
+    return coarse(min(max(int(value), 0), LONGEST_DURATION))
 
 
 def coarse(milliseconds: int) -> int:
@@ -138,8 +143,7 @@ def coarse(milliseconds: int) -> int:
 
 
 def _error_type(value: object, _published: bytes) -> str:
-    if not isinstance(value, str):
-        raise ValueError("must be a text")
+    value = _text(value)
     kind, _, rest = value.partition("_")
     if kind == "exit" and rest.isascii() and rest.isdigit() and len(rest) <= 3 and str(int(rest)) == rest:
         return value if int(rest) <= 255 else "other"  # an exit status is one byte

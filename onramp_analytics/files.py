@@ -16,6 +16,7 @@ def replace(
     content: bytes,
     mode: int = 0o600,
     *,
+    suffix: bytes = NEW,
     sync: bool = False,
     check: "Callable[[], bool] | None" = None,
 ) -> None:
@@ -26,13 +27,14 @@ def replace(
         name: the name of the file in that folder.
         content: the new content.
         mode: the mode of the new file.
+        suffix: the end of the temporary name; a file of that name is deleted first.
         sync: whether the content and the name must survive a power cut.
         check: called just before the old file goes; False leaves it.
 
     Raises:
         OSError: it could not be written, or `check` said no. The old file is as it was.
     """
-    new = name + NEW
+    new = name + suffix
     remove(folder, new)
     fd = posix.open(new, _CREATE, 0o600, dir_fd=folder)
     try:
@@ -72,19 +74,23 @@ def remove(folder: int, name: bytes) -> None:
 def make_private_folder(path: bytes) -> int:
     """Create a folder of this user's, each missing level with mode 0700, and return a descriptor of it.
 
+    Args:
+        path: the folder, an absolute path.
+
     Raises:
         OSError: a level cannot be made, or the folder belongs to another user.
     """
     missing = []
+    present = path
     while True:
         try:
-            posix.stat(path)
+            posix.stat(present)
             break
         except FileNotFoundError:
-            parent, _, leaf = path.rpartition(b"/")
+            parent, _, leaf = present.rpartition(b"/")
             missing.append(leaf)
-            path = parent or b"/"
-    fd = posix.open(path, posix.O_RDONLY | posix.O_DIRECTORY | posix.O_CLOEXEC)
+            present = parent or b"/"
+    fd = posix.open(present, posix.O_RDONLY | posix.O_DIRECTORY | posix.O_CLOEXEC)
     try:
         for leaf in reversed(missing):
             try:

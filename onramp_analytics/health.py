@@ -8,7 +8,7 @@ import sys
 import time
 import urllib.parse
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import metadata
 from importlib.util import cache_from_source
 
@@ -25,8 +25,10 @@ from onramp_analytics.spool import CAP, MOST_SPILLED, Spool, is_ours
 
 SPACE = 1 << 16  # bytes that must be free on the disk
 AHEAD = 120  # seconds: a file that is newer than now by more was written before the clock was set back
+MOST_UNFINISHED = 3  # senders; one or two are a machine that was switched off
 STUCK = 0.3  # seconds for the spool's lock; no process that runs holds it for more than milliseconds
 OK, NOTE, WRONG = "ok", "note", "wrong"
+_CHOICE = "onramp.lock"
 _CERTIFICATES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")  # those that requests reads
 _PROXIES = ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy")
 #: The modules of the hot path, each of which every start would compile again if its byte-code could not be kept.
@@ -56,6 +58,12 @@ def checks(root: bytes, now: Consent, environ: Mapping[str, str]) -> list[Check]
         now: the consent.
         environ: the environment.
     """
+    found = list(_checks(root, now, environ))
+    # While analytics are off nothing else than the choice itself can be wrong.
+    return [c if now.on or c.what == _CHOICE or c.state != WRONG else replace(c, state=NOTE) for c in found]
+
+
+def _checks(root: bytes, now: Consent, environ: Mapping[str, str]) -> list[Check]:
     outbox = Outbox(root)
     return [
         Check("checkout", OK, os.fsdecode(root)),
@@ -68,14 +76,15 @@ def checks(root: bytes, now: Consent, environ: Mapping[str, str]) -> list[Check]
         *_spool(outbox.spool),
         *(_write(outbox.spool) if now.on else ()),
         _disk(root),
-        _setting("key", now, lambda: destination.masked(destination.of(root, environ).key)),
-        _setting("host", now, lambda: destination.of(root, environ).host),
+        _setting("key", lambda: destination.masked(destination.of(root, environ).key)),
+        _setting("host", lambda: destination.of(root, environ).host),
         _proxy(environ),
         _certificates(environ),
-        _sending(outbox, now),
+        _sending(outbox),
+        _unfinished(outbox),
         _clock(outbox.spool, time.time()),
         _versions(),
-        _program(root, now),
+        _program(root),
         _byte_code(),
     ]
 
@@ -90,15 +99,15 @@ def _lock_file(root: bytes) -> Check:
     content = settings.load(root)
     if content is not None:
         if b"\0" in content:
-            return Check("onramp.lock", WRONG, f"{os.fsdecode(path)} is damaged: `enable` or `disable` repairs it")
-        return Check("onramp.lock", OK, "is whole")
+            return Check(_CHOICE, WRONG, f"{os.fsdecode(path)} is damaged: `enable` or `disable` repairs it")
+        return Check(_CHOICE, OK, "is whole")
     try:
         found = os.lstat(path)
     except OSError:
-        return Check("onramp.lock", OK, "does not exist, which means off")
+        return Check(_CHOICE, OK, "does not exist, which means off")
     if stat.S_ISREG(found.st_mode) and not is_ours(found):
-        return Check("onramp.lock", NOTE, "belongs to another user, so it counts for that user alone")
-    return Check("onramp.lock", WRONG, f"{os.fsdecode(path)} is not a readable file: move it away")
+        return Check(_CHOICE, NOTE, "belongs to another user, so it counts for that user alone")
+    return Check(_CHOICE, WRONG, f"{os.fsdecode(path)} is not a readable file: move it away")
 
 
 def _agreement(root: bytes, now: Consent, environ: Mapping[str, str]) -> Iterator[Check]:
@@ -216,11 +225,11 @@ def _disk(root: bytes) -> Check:
     return Check("disk", OK, f"{free >> 20:,} MiB are free")
 
 
-def _setting(what: str, now: Consent, read: Callable[[], str]) -> Check:
+def _setting(what: str, read: Callable[[], str]) -> Check:
     try:
         return Check(what, OK, read())
     except Misconfigured as error:
-        return Check(what, WRONG if now.on else NOTE, str(error))
+        return Check(what, WRONG, str(error))
 
 
 def _proxy(environ: Mapping[str, str]) -> Check:
@@ -246,13 +255,22 @@ def _certificates(environ: Mapping[str, str]) -> Check:
     return Check("certificates", OK, f"those that {named[0]} names" if named else "the system's own")
 
 
-def _sending(outbox: Outbox, now: Consent) -> Check:
+def _sending(outbox: Outbox) -> Check:
     if outbox.flusher_is_alive():
         return Check("last send", OK, "events are being sent in the background")
     last = outbox.last_run()
     if last.outcome not in ("", ACCEPTED):
-        return Check("last send", WRONG if now.on else OK, f"the last attempt to send failed: {last.reason}")
+        return Check("last send", WRONG, f"the last attempt to send failed: {last.reason}")
     return Check("last send", OK, "succeeded" if last.outcome else "never")
+
+
+def _unfinished(outbox: Outbox) -> Check:
+    """Senders that systemd or a container kills with the command that started them never come to their end."""
+    number = history.unfinished(outbox.spool)
+    if number < MOST_UNFINISHED or outbox.flusher_is_alive():
+        return Check("senders", OK, "come to their end")
+    said = f"the last {number} background senders never finished, as if killed with the job (systemd, a container)"
+    return Check("senders", WRONG, f"{said}: run `onramp-analytics flush` at the end of the job")
 
 
 def _clock(spool: Spool, now: float) -> Check:
@@ -279,12 +297,12 @@ def _versions() -> Check:
     return Check("versions", OK, f"onramp-analytics {__version__}, Python {python}, posthog {posthog}")
 
 
-def _program(root: bytes, now: Consent) -> Check:
+def _program(root: bytes) -> Check:
     known = launcher.remembered(root)
     if not known:
         return Check("program", OK, "make finds onramp-analytics on the PATH")
     gone = next((path for path in known if not os.access(path, os.R_OK)), None)
-    if gone and now.on:
+    if gone:
         said = f"onramp.program names {gone}, which does not exist: run `onramp-analytics enable`"
         return Check("program", WRONG, said)
     return Check("program", OK, f"make runs {known[-1]}")

@@ -9,8 +9,6 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-import platformdirs
-
 from onramp_analytics import checkout, consent, events, files, make_events, settings
 from onramp_analytics.consent import Consent
 from onramp_analytics.errors import CouldNot, Misconfigured
@@ -133,7 +131,7 @@ def disable(root: bytes) -> Gone:
         CouldNot: the choice cannot be written; or a flusher does not end; or something cannot be deleted. Analytics are
             off in the last two.
     """
-    _refuse_root(root)
+    refuse_root(root)
     before, spool = consent.ask(os.environb, root), Spool(root)
     deleted = segments.count(spool)
     with suppress(OSError):
@@ -145,8 +143,8 @@ def disable(root: bytes) -> Gone:
 
 def _withdraw(root: bytes) -> None:
     """Delete the file of the bits, without which the consent does not count, and write the choice."""
-    if not os.path.lexists(os.path.join(root, b"onramp.lock")):
-        return
+    if not os.path.lexists(os.path.join(root, b"onramp.lock")) and consent.ENABLED_VARIABLE not in os.environb:
+        return  # otherwise the variable would turn analytics on with the next command
     _delete_state(root, settings.parse(settings.load(root)).get(settings.CHECKOUT, b""))
     try:
         with _changing(root, insist=True):
@@ -194,24 +192,26 @@ def _permitted(root: bytes) -> Consent:
     Raises:
         CouldNot: it may not be changed here: DO_NOT_TRACK is set, or the checkout is another user's.
     """
-    _refuse_root(root)
+    refuse_root(root)
     if consent.do_not_track(os.environb):
         raise CouldNot("DO_NOT_TRACK is set, and nothing overrides it: unset it, then run this again")
     return consent.ask(os.environb, root)
 
 
-def _refuse_root(root: bytes) -> None:
-    if consent.is_another_users(root):
-        raise CouldNot(another_users(root))
+def refuse_root(root: bytes) -> None:
+    """Keep root out of the checkout of another user.
 
-
-def another_users(root: bytes) -> str:
-    """Say whose checkout it is, and what root is to run instead."""
+    Raises:
+        CouldNot: this is root, and the checkout is another user's. Says whose, and what to run instead.
+    """
+    if not consent.is_another_users(root):
+        return
     try:
-        owner = Path(os.fsdecode(root)).owner()
-    except (KeyError, OSError):
+        owner = user = Path(os.fsdecode(root)).owner()
+    except KeyError:
         owner = f"#{os.stat(root).st_uid}"
-    return f"this checkout is {owner}'s, and root changes nothing in it: run `sudo -u {owner} make …` instead"
+        user = f"'{owner}'"  # a shell would take the rest for a comment
+    raise CouldNot(f"this checkout is {owner}'s, and root touches nothing in it: run `sudo -u {user} make ...` instead")
 
 
 def _agreement(root: bytes) -> dict[bytes, bytes | None]:
@@ -237,7 +237,10 @@ def _new_id() -> bytes:
 
 def _write_state(root: bytes, bits: bytes) -> None:
     """Write the file in the person's state folder that leads back to this checkout."""
-    folder = files.make_private_folder(os.fsencode(platformdirs.user_state_path("onramp-analytics", appauthor=False)))
+    path = consent.state_file(os.environb, bits)
+    if path is None:
+        raise CouldNot("this user has no home folder to keep the consent in: set HOME to its path, then run this again")
+    folder = files.make_private_folder(os.path.dirname(path))
     try:
         files.replace(folder, bits, os.path.realpath(root) + b"\n", sync=True)
     finally:

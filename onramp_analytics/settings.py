@@ -90,6 +90,8 @@ def change(root: bytes, changes: "Mapping[bytes, bytes | None]") -> None:
 
         if new != content:
             files.replace(folder, LOCK_FILE, new, mode, sync=True, check=unchanged)
+        else:
+            files.remove(folder, LOCK_FILE + files.NEW)  # what a killed writer left, with an identifier in it
     finally:
         posix.close(folder)
 

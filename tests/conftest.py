@@ -6,9 +6,11 @@ import ctypes
 import hashlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
@@ -19,6 +21,9 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
+from onramp_analytics import consent, events
+from onramp_analytics.events import Event, Property
+from onramp_analytics.outbox import gate, segments
 from onramp_analytics.receiver import Receiver
 from onramp_analytics.spool import Spool
 
@@ -209,3 +214,96 @@ def here(opted_in: Checkout, monkeypatch: pytest.MonkeyPatch) -> Checkout:
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("ONRAMP_ROOT", str(opted_in.path))
     return opted_in
+
+
+# -- for the tests of single modules -----------------------------------------------------------------------------------
+
+NOON = 1_767_441_600  # 2026-01-03T12:00:00Z
+
+
+def line(number: int = 0) -> bytes:
+    """An event that can be told from others by its uuid."""
+    return events.build("service_disabled", {"service_name": "plex"}, ID, NOON, number.to_bytes(16, "big"))
+
+
+def uuid_of(number: int) -> str:
+    return events.uuid4(number.to_bytes(16, "big"))
+
+
+def uuids(spool: Spool) -> list[str]:
+    """What is queued, in its order."""
+    found = (p for file in segments.pending_files(spool) for p in segments.read(file, b"\nservice plex\n"))
+    return [p.event["uuid"] for p in found if p]
+
+
+@pytest.fixture
+def spool(tmp_path: Path) -> Spool:
+    return Spool(bytes(tmp_path))
+
+
+@pytest.fixture
+def stopped_holder(spool: Spool) -> Iterator[None]:
+    """A process that holds the spool's lock and does not move."""
+    code = (
+        "import fcntl, os, signal, sys\n"
+        "file = open(sys.argv[1], 'w')\n"
+        "fcntl.flock(file, fcntl.LOCK_EX)\n"
+        "print(flush=True)\n"
+        "os.kill(os.getpid(), signal.SIGSTOP)\n"
+    )
+    command = [sys.executable, "-c", code, os.fsdecode(spool.lock)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as holder:
+        assert holder.stdout
+        holder.stdout.readline()
+        yield
+        holder.kill()
+
+
+@pytest.fixture
+def version_2(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A catalog with a seventh event, and an eighth property, `for_good` of `service_disabled`."""
+    old = events.EVENTS["service_disabled"]
+    for_good = Property("for_good", "true or false", events._boolean, since=2)
+    monkeypatch.setitem(events.EVENTS, "service_disabled", Event(old.why, *old.properties, for_good))
+    monkeypatch.setitem(events.EVENTS, "backup_made", Event("Who backs up", *old.properties, since=2))
+    monkeypatch.setattr(events, "VERSION", 2)
+    monkeypatch.setattr(consent, "VERSION", 2)
+    gate._forms.cache_clear()
+    yield
+    gate._forms.cache_clear()
+
+
+STRANGER = 1234  # the user id of somebody else, whom root can be
+
+
+@pytest.fixture
+def ordinary_user() -> Iterator[Path]:
+    """Be a user who cannot pass over permissions, with an empty folder of her own."""
+    folder = Path(tempfile.mkdtemp(dir="/tmp"))
+    is_root = os.geteuid() == 0
+    if is_root:
+        os.chown(folder, STRANGER, STRANGER)
+        os.seteuid(STRANGER)
+    try:
+        yield folder
+    finally:
+        if is_root:
+            os.seteuid(0)
+        shutil.rmtree(folder)
+
+
+def put(place: Path, kind: str) -> None:
+    """Put what is not a regular readable file of ours in the place of one."""
+    if kind == "folder":
+        place.mkdir()
+    elif kind == "fifo":
+        os.mkfifo(place)
+    elif kind == "device":
+        place.symlink_to("/dev/zero")  # a link, too, since only root makes devices; where links are followed it counts
+    elif kind == "dangling link":
+        place.symlink_to("nowhere")
+    elif kind == "too large":
+        place.write_bytes(b"#\n" * 40_000)
+    else:
+        assert kind == "0 mode", kind
+        place.touch(0)

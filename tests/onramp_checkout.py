@@ -18,13 +18,20 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from onramp_analytics import __version__
 from onramp_analytics.integration import install, launcher
 from tests.conftest import opt_in, wait_until
 
 COMMAND = Path(sys.executable).with_name("onramp-analytics")
+INSTALLED_MAKE = next(
+    str(file)
+    for folder in os.environ["PATH"].split(":")
+    if (file := Path(folder, "make")).exists() and Path(folder) != COMMAND.parent
+)
 SECRET = "hunter2-in-the-env-file"
 PRIVATE = "my-private-wiki"
 KEY = "phc_test0123456789abcdef"
+PACKAGE = f"onramp-analytics=={__version__}"
 
 MAKEFILE = """\
 ifneq (,$(wildcard services-enabled/.env))
@@ -117,6 +124,7 @@ class OnRamp:
 
     path: Path
     env: dict[str, str]
+    make_command: tuple[str, ...] = ("make",)
 
     @property
     def lock(self) -> Path:
@@ -130,7 +138,7 @@ class OnRamp:
     ) -> subprocess.CompletedProcess[str]:
         """Run make below another program."""
         return subprocess.run(
-            [*before, "make", *words],
+            [*before, *self.make_command, *words],
             cwd=more.pop("cwd", self.path),
             env={**self.env, **(env or {})},
             capture_output=True,
@@ -157,7 +165,9 @@ class OnRamp:
         return f"{done.returncode}: {done.stdout}" if not check else done.stdout
 
     def install(self, *words: str, check: bool = True) -> str:
-        return self.command("install", str(self.path), *words, check=check)
+        """Run `install` with the clone's word for OnRamp's commit, and a program to install unless a wheel is named."""
+        program = () if "--wheel" in words else ("--package", PACKAGE)
+        return self.command("install", str(self.path), "--upstream", "origin/main", *program, *words, check=check)
 
     def opt_in(self) -> None:
         """Write what `enable` writes, and hold back the flusher, so that a test has the spool to itself."""
@@ -172,6 +182,28 @@ class OnRamp:
         (folder / "not-before").touch()
         ahead = (folder / "not-before").stat().st_mtime + 3600
         os.utime(folder / "not-before", (ahead, ahead))
+
+    def use(self, make: str, shell: str) -> None:
+        """Run this make and this shell from now on, as `make`, as `sh` and as make's `SHELL`."""
+        stubs = self.path.parent / "bin"
+        for name, target in (("make", make), ("sh", shell)):
+            (stubs / name).unlink(missing_ok=True)
+            (stubs / name).symlink_to(target)
+        self.make_command = ("make", f"SHELL={stubs / 'sh'}")
+
+    def program_is(self, script: str) -> None:
+        """Put a script in the place of the interpreter that `onramp.program` names."""
+        stub = self.path.parent / "interpreter"
+        stub.write_text(f"#!/bin/sh\n{script}\n")
+        stub.chmod(0o755)
+        (self.path / "onramp.program").write_text(f"{stub}\n{stub}\n")
+
+    def stub(self, name: str, script: str) -> None:
+        """Put a script of this name first on the PATH."""
+        file = self.path.parent / "bin" / name
+        file.unlink(missing_ok=True)
+        file.write_text(f"#!/bin/sh\n{script}\n")
+        file.chmod(0o755)
 
     def wait_for(self, count: int) -> list[tuple[str, dict[str, Any]]]:
         """Wait for that many events, and return all there are."""
@@ -214,9 +246,10 @@ def build(folder: Path, env: Mapping[str, str], *, installed: bool = False) -> O
     shutil.copytree(_template(installed=installed), path, symlinks=True)
     home.mkdir()
     stubs.mkdir()
-    (stubs / "docker").write_text('#!/bin/sh\necho "docker $*"\n')
-    (stubs / "docker").chmod(0o755)
-    return OnRamp(path, {"PATH": f"{stubs}:{COMMAND.parent}:{env['PATH']}", "HOME": str(home), **_coverage(env)})
+    made = OnRamp(path, {"PATH": f"{stubs}:{COMMAND.parent}:{env['PATH']}", "HOME": str(home), **_coverage(env)})
+    made.stub("docker", 'echo "docker $*"')
+    (stubs / "make").symlink_to(INSTALLED_MAKE)  # a virtual environment may have another one
+    return made
 
 
 @cache
@@ -235,7 +268,7 @@ def _template(*, installed: bool) -> Path:
     (path / f"services-available/{PRIVATE}.yml").write_text("private\n")
     (path / "services-enabled/.env").write_text(f"TOKEN={SECRET}\n")
     if installed:
-        install.install(path, None, None)
+        install.install(path, install.Options(upstream="origin/main", package=PACKAGE))
     return path
 
 

@@ -1,89 +1,484 @@
-"""Consent: each rule of the contract, in the order in which they hold, with the disk and the receiver looked at."""
+"""The rules of consent as functions of values, and of what is on the disk. What commands do with it: test_optin.py."""
 
 from __future__ import annotations
 
+import hashlib
 import os
-import signal
+import pwd
+import shutil
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import platformdirs
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
-from onramp_analytics import consent, events, flush, optin, settings
-from onramp_analytics import spool as spools
-from onramp_analytics.errors import CouldNot
-from onramp_analytics.outbox import segments
-from onramp_analytics.receiver import Answer, Receiver
-from onramp_analytics.spool import Spool
-from tests.conftest import COMMAND, Checkout, flushers_of, wait_until
+from onramp_analytics import consent, settings
+from onramp_analytics.consent import AT_ONCE, DAILY
+from tests.conftest import ID, STRANGER, Checkout, opt_in, put
 
-ON_ID = "550e8400-e29b-41d4-a716-446655440000"
-ON = f"ANALYTICS_ENABLED=1\nANALYTICS_ID={ON_ID}\nANALYTICS_NOTICE_SHOWN=1\n"
+BITS = b"0123456789abcdef" * 2
+ON = f"ANALYTICS_ENABLED=1\nANALYTICS_ID={ID}\nANALYTICS_NOTICE_SHOWN=1\n".encode()
+OFF = b"ANALYTICS_ENABLED=0\n"
+ASKS = "asks"
 
+#: The environment, onramp.lock, and whether events are recorded: True, False, or only after the notice.
 ROWS = [
     # DO_NOT_TRACK goes before everything
-    ({"DO_NOT_TRACK": "1"}, ON, False),
-    ({"DO_NOT_TRACK": "yes", "ONRAMP_ANALYTICS_ENABLED": "1"}, ON, False),
-    ({"DO_NOT_TRACK": ""}, ON, True),
-    ({"DO_NOT_TRACK": "0"}, ON, True),
-    ({"DO_NOT_TRACK": "False"}, ON, True),
-    # then the product's own variable
-    *[({"ONRAMP_ANALYTICS_ENABLED": said}, "", True) for said in ("1", "true", "YES", "on")],
-    *[({"ONRAMP_ANALYTICS_ENABLED": said}, ON, False) for said in ("0", "", "false", "off", "2", "enabled")],
-    # then the lock file
+    *[({"DO_NOT_TRACK": said}, ON, False) for said in ("1", "yes", "true", "2", " ", "no", "off")],
+    ({"DO_NOT_TRACK": "1", "ONRAMP_ANALYTICS_ENABLED": "1"}, ON, False),
+    *[({"DO_NOT_TRACK": said}, ON, True) for said in ("", "0", "False")],
+    # then the product's own variable as a no
+    *[({"ONRAMP_ANALYTICS_ENABLED": said}, ON, False) for said in ("0", "", "false", "off", "2", "enabled", " 1")],
+    # then onramp.lock
     ({}, ON, True),
-    ({}, "OTHER=1\n" + ON, True),
+    ({}, b"OTHER=1\n" + ON, True),
+    *[({"ONRAMP_ANALYTICS_ENABLED": said}, ON, True) for said in ("1", "true", "YES", "on")],
+    ({"ONRAMP_ANALYTICS_ENABLED": "1"}, OFF, False),
+    # then the variable as a yes, which counts only after the notice
+    *[({"ONRAMP_ANALYTICS_ENABLED": said}, b"", ASKS) for said in ("1", "true", "YES", "on")],
+    ({"ONRAMP_ANALYTICS_ENABLED": "1"}, None, ASKS),
+    ({"ONRAMP_ANALYTICS_ENABLED": "1"}, ON.replace(b"NOTICE_SHOWN=1", b"NOTICE_SHOWN=0"), ASKS),
     # and everything else is off
     ({}, None, False),
-    ({}, "", False),
-    ({}, "ANALYTICS_ENABLED=0\n", False),
-    ({}, "ANALYTICS_ENABLED=yes\n", False),
-    ({}, " ANALYTICS_ENABLED=1\n", False),
-    ({}, "#ANALYTICS_ENABLED=1\n", False),
-    ({}, ON + "ANALYTICS_ENABLED=0\n", False),
-    ({}, ON + "\0\0\0", False),
+    ({}, b"", False),
+    ({}, OFF, False),
+    ({}, b"ANALYTICS_ENABLED=yes\n" + ON[20:], False),
+    ({}, b" " + ON, False),
+    ({}, b"#" + ON, False),
+    ({}, ON.replace(b"NOTICE_SHOWN=1", b"NOTICE_SHOWN=0"), False),
+    ({}, ON[: ON.rindex(b"ANALYTICS")], False),
+    ({}, ON + OFF, False),
+    ({}, ON + b"\0\0\0", False),
+    ({}, ON.replace(b"\n", b"\r\n"), False),
 ]
 
 
-@pytest.mark.parametrize(("environ", "content", "on"), ROWS)
-def test_the_rules_hold_in_their_order(environ: dict[str, str], content: str | None, *, on: bool) -> None:
-    in_bytes = {key.encode(): value.encode() for key, value in environ.items()}
-
-    assert consent.decide(in_bytes, None if content is None else content.encode()).on is on
+def in_bytes(environ: dict[str, str]) -> dict[bytes, bytes]:
+    return {os.fsencode(key): os.fsencode(value) for key, value in environ.items()}
 
 
-@pytest.mark.parametrize(("environ", "content", "on"), ROWS)
-def test_on_stores_the_event_and_off_leaves_no_trace(
-    checkout: Checkout, receiver: Receiver, environ: dict[str, str], content: str | None, *, on: bool
+def decide(
+    content: bytes | None = ON, environ: dict[str, str] | None = None, *, forbidden: str = "", is_here: bool = True
+) -> consent.Consent:
+    return consent.decide(in_bytes(environ or {}), forbidden, settings.parse(content), is_here=is_here)
+
+
+@pytest.mark.parametrize(("environ", "content", "expected"), ROWS)
+def test_the_rules_hold_in_their_order(environ: dict[str, str], content: bytes | None, *, expected: bool | str) -> None:
+    now = decide(content, environ)
+
+    assert (now.on, now.asks) == (expected is True, expected == ASKS)
+    assert now.why
+
+
+@pytest.mark.parametrize(("environ", "content"), [(environ, content) for environ, content, on in ROWS if on is True])
+def test_a_yes_counts_only_where_it_was_given_and_where_no_env_file_says_no(
+    environ: dict[str, str], content: bytes
 ) -> None:
+    elsewhere = decide(content, environ, is_here=False)
+    assert not elsewhere.on
+    assert elsewhere.id == ""
+    assert elsewhere.asks is ("ONRAMP_ANALYTICS_ENABLED" in environ)
+
+    forbidden = decide(content, environ, forbidden="a .env file says no")
+    assert (forbidden.on, forbidden.asks, forbidden.why) == (False, False, "a .env file says no")
+
+
+def test_off_in_ones_own_onramp_lock_wins_over_the_variable_wherever_it_was_written() -> None:
+    for is_here in (True, False):
+        now = decide(OFF, {"ONRAMP_ANALYTICS_ENABLED": "1"}, is_here=is_here)
+        assert (now.on, now.asks, now.why) == (False, False, "onramp.lock says ANALYTICS_ENABLED=0")
+
+
+@pytest.mark.parametrize("found", ["", "alice", ID.upper(), "c232ab00-9414-11ec-b3c8-9f6bdeced846", "é" * 36])
+def test_without_a_random_identifier_analytics_are_off_and_why_says_what_to_do(found: str) -> None:
+    """The one before the last is of version 1, which holds the address of a network card."""
+    now = decide(ON.replace(ID.encode(), found.encode()))
+
+    assert (now.on, now.id) == (False, "")
+    assert "`enable` writes one" in now.why
+
+
+def test_a_copied_checkout_says_why_it_is_off() -> None:
+    assert "not written for this folder by you" in decide(ON, is_here=False).why
+
+
+# -- what was agreed to ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "said", [b"1", b"2", b"", b"0", b"01", b"-1", b"+1", b" 1", b"1.0", b"99", b"1000", b"\xb2", None]
+)
+def test_an_agreed_version_that_is_not_known_counts_as_the_first(said: bytes | None) -> None:
+    assert consent.version(said) == 1
+
+
+@pytest.mark.usefixtures("version_2")
+@pytest.mark.parametrize(("said", "version"), [(b"1", 1), (b"2", 2), (b"3", 1), (b"02", 1), (b"2 ", 1), (b"002", 1)])
+def test_a_version_that_is_known_counts_and_a_newer_one_counts_as_the_first(said: bytes, version: int) -> None:
+    now = decide(ON + b"ANALYTICS_AGREED=" + said)
+
+    assert now.version == version
+    assert decide(ON + b"ANALYTICS_AGREED=" + said, {"DO_NOT_TRACK": "1"}).version == 0
+
+
+@pytest.mark.usefixtures("version_2")
+@pytest.mark.parametrize(
+    ("agreed", "told", "newest"), [(b"1", b"1", 1), (b"1", b"2", 2), (b"2", b"1", 2), (b"1", b"9", 1), (b"1", b"", 1)]
+)
+def test_a_person_was_told_of_what_she_agreed_to_and_of_what_the_notice_said(
+    agreed: bytes, told: bytes, newest: int
+) -> None:
+    assert decide(ON + b"ANALYTICS_AGREED=%b\nANALYTICS_TOLD=%b\n" % (agreed, told)).told == newest
+
+
+@pytest.mark.parametrize(
+    ("said", "how_often"),
+    [(b"at-once", AT_ONCE), (b"daily", DAILY), (b"", DAILY), (b"AT-ONCE", DAILY), (b"hourly", DAILY)],
+)
+def test_sending_at_once_was_agreed_to_only_in_that_word(said: bytes, how_often: str) -> None:
+    assert decide(ON + b"ANALYTICS_AGREED_SEND=" + said).agreed_send == how_often
+    assert decide(ON).agreed_send == DAILY
+
+
+def test_where_events_go_is_part_of_the_agreement() -> None:
+    agreed = decide(ON + b"ANALYTICS_AGREED_TO=https://eu.i.posthog.com phc_x\n").agreed_to
+
+    assert agreed == "https://eu.i.posthog.com phc_x"
+    assert decide(ON).agreed_to == ""
+
+
+# -- .env can only say no ----------------------------------------------------------------------------------------------
+
+HARMLESS = [
+    *[b"DO_NOT_TRACK=" + value for value in (b"0", b"", b"false", b"False", b" 0 ")],
+    *[b"ONRAMP_ANALYTICS_ENABLED=" + value for value in (b"1", b"true", b"YES", b"on", b" on\t")],
+    b"export DO_NOT_TRACK=0",
+    b"  export  ONRAMP_ANALYTICS_ENABLED = 1\r",
+    b"# DO_NOT_TRACK=1",
+    b" \t#ONRAMP_ANALYTICS_ENABLED=0",
+    b"TOKEN=DO_NOT_TRAC",
+    b"",
+]
+NO = [
+    *[
+        b"DO_NOT_TRACK" + rest
+        for rest in (b"=1", b"", b":=0", b"?=0", b"+=0", b" 0", b"=0 # really", b"='0'", b"=$(X)")
+    ],
+    *[b"ONRAMP_ANALYTICS_ENABLED" + rest for rest in (b"=0", b"=", b"", b":=1", b"=2", b'="1"', b"=1 \\", b"=${ON}")],
+    b"set DO_NOT_TRACK=0",
+    b"export export DO_NOT_TRACK=0",
+    b"MY_DO_NOT_TRACK=0",
+    b"DO_NOT_TRACK_X=0",
+    b"undefine DO_NOT_TRACK",
+    b"X=$(eval DO_NOT_TRACK=1)",
+    b"define ONRAMP_ANALYTICS_ENABLED",
+    b"X=1 # DO_NOT_TRACK=0",
+    b"DO_NOT_TRACK=ONRAMP_ANALYTICS_ENABLED",
+    b"DO_NOT_TRACK=0\0",
+]
+
+
+@pytest.mark.parametrize("line", HARMLESS)
+def test_a_line_that_is_plainly_harmless_is_not_a_no(line: bytes) -> None:
+    assert consent.refusal((b"A=1\n" + line + b"\nB=2\n", b"")) == ""
+
+
+@pytest.mark.parametrize("line", NO)
+def test_any_other_line_that_names_a_variable_of_ours_is_a_no(line: bytes) -> None:
+    for contents in ((line,), (b"", b"A=1\n" + line + b"\nDO_NOT_TRACK=0\n")):
+        assert "mentions" in consent.refusal(contents)
+
+
+def test_a_file_that_cannot_be_read_is_a_no() -> None:
+    assert consent.refusal(None) == "a .env file of the checkout cannot be read"
+    assert consent.refusal(()) == ""
+
+
+VARIABLES = {b"DO_NOT_TRACK": (b"", b"0", b"false"), b"ONRAMP_ANALYTICS_ENABLED": (b"1", b"true", b"yes", b"on")}
+words = st.sampled_from(
+    [
+        *VARIABLES,
+        b"export",
+        b"=",
+        b":=",
+        b" ",
+        b"\t",
+        b"#",
+        b"0",
+        b"1",
+        b"false",
+        b"yes",
+        b"'",
+        b"\\",
+        b"\r",
+        b"\xff",
+        b"\0",
+    ]
+)
+env_lines = st.one_of(
+    st.lists(words, max_size=6).map(b"".join), st.binary(max_size=30).map(lambda line: line.replace(b"\n", b""))
+)
+
+
+def says_no(line: bytes) -> bool:
+    """The rule again, in other words: by what is left when the parts that are allowed are taken off."""
+    for name, harmless in VARIABLES.items():
+        if name not in line or line.strip().startswith(b"#"):
+            continue
+        key, _, value = line.replace(b"\t", b" ").partition(b"=")
+        plain = [word for word in key.split() if word]
+        if b"=" not in line or plain[-1:] != [name] or plain[:-1] not in ([], [b"export"]):
+            return True
+        if value.strip().lower() not in harmless:
+            return True
+    return False
+
+
+@given(lines=st.lists(env_lines, max_size=4))
+@example(lines=[b"DO_NOT_TRACK=0", b"DO_NOT_TRACK=1"])
+def test_each_line_that_names_a_variable_and_is_not_plainly_harmless_is_a_no(lines: list[bytes]) -> None:
+    expected = any(says_no(line) for line in lines)
+
+    assert bool(consent.refusal((b"\n".join(lines),))) is expected
+    assert bool(consent.refusal((b"", b"\n".join(lines) + b"\n"))) is expected
+
+
+@given(contents=st.lists(st.binary(), max_size=2).map(tuple))
+def test_nothing_that_can_be_in_the_files_raises(contents: tuple[bytes, ...]) -> None:
+    assert isinstance(consent.refusal(contents), str)
+    assert isinstance(consent.names_in(contents, consent.DESTINATION_VARIABLES), str)
+
+
+def test_a_destination_is_named_by_any_line_that_is_not_a_comment() -> None:
+    key, host, _ = consent.DESTINATION_VARIABLES
+
+    assert consent.names_in((b"", b"A=1\nexport ONRAMP_ANALYTICS_HOST?=x"), (key, host)) == host.decode()
+    assert consent.names_in((b"#ONRAMP_ANALYTICS_HOST=x\n",), (key, host)) == ""
+    assert consent.names_in((b"ONRAMP_ANALYTICS_ALLOW_HTTP=1\n",), (key, host)) == ""
+    assert consent.names_in(None, (key, host)) == ""
+
+
+ENV_FILES = [".env", "services-enabled/.env"]
+
+
+@pytest.mark.parametrize("name", ENV_FILES)
+def test_a_no_in_an_env_file_turns_analytics_off(here: Checkout, name: str) -> None:
+    assert consent.ask(os.environb, here.root).on
+    (here.path / name).write_text("DO_NOT_TRACK=1\n")
+
+    now = consent.ask(os.environb, here.root)
+
+    assert not now.on
+    assert now.why == "a .env file of the checkout mentions DO_NOT_TRACK"
+
+
+@pytest.mark.parametrize("name", ENV_FILES)
+def test_a_yes_in_an_env_file_is_not_a_yes(checkout: Checkout, name: str) -> None:
+    (checkout.path / name).write_text("ONRAMP_ANALYTICS_ENABLED=1\n")
+
+    now = consent.ask({}, checkout.root)
+
+    assert (now.on, now.asks) == (False, False)
+
+
+@pytest.mark.parametrize("name", ENV_FILES)
+@pytest.mark.parametrize("kind", ["folder", "fifo", "device", "too large"])
+def test_an_env_file_that_cannot_be_read_is_a_no_and_hangs_nobody(here: Checkout, name: str, kind: str) -> None:
+    put(here.path / name, kind)
+
+    assert consent.env_files(here.root) is None
+    assert not consent.ask(os.environb, here.root).on
+
+
+@pytest.mark.parametrize("name", ENV_FILES)
+def test_an_env_file_is_read_through_a_link_and_one_that_leads_nowhere_is_none(here: Checkout, name: str) -> None:
+    put(here.path / name, "dangling link")
+    assert consent.ask(os.environb, here.root).on
+
+    (here.path / name).parent.joinpath("nowhere").write_text("DO_NOT_TRACK=1\n")
+
+    assert not consent.ask(os.environb, here.root).on
+
+
+def test_an_env_file_without_permission_is_a_no(ordinary_user: Path) -> None:
+    put(ordinary_user / ".env", "0 mode")
+
+    assert consent.env_files(bytes(ordinary_user)) is None
+
+
+# -- one person, in one folder -----------------------------------------------------------------------------------------
+
+folders = st.sampled_from(["/x", "/x/", "/", "/a b", "/é", "", " ", "relative", "~", "~root"])
+
+
+@given(xdg=st.none() | folders, home=st.none() | folders)
+def test_the_state_file_is_where_platformdirs_puts_it(xdg: str | None, home: str | None) -> None:
+    given = {"XDG_STATE_HOME": xdg, "HOME": home}
+    environ = {name: value for name, value in given.items() if value is not None}
+    with pytest.MonkeyPatch.context() as patch:
+        for name in given:
+            patch.delenv(name, raising=False)
+        for name, value in environ.items():
+            patch.setenv(name, value)
+        theirs = os.fsencode(platformdirs.user_state_path("onramp-analytics", appauthor=False))
+
+    ours = consent.state_file(in_bytes(environ), BITS)
+    assert ours is not None
+    assert ours.replace(b"//", b"/") == os.path.join(theirs, BITS)
+
+
+def test_a_user_without_a_home_has_no_state_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(_uid: int) -> None:
+        raise KeyError
+
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+
+    assert consent.state_file({}, BITS) is None
+    assert consent.leads_here(b"/", {}, BITS) is False
+
+
+@pytest.mark.parametrize("bits", [b"", BITS[:-1], BITS + b"0", BITS.upper(), b"../" * 10 + b"ab", BITS[:-1] + b"\n"])
+def test_no_path_is_made_of_what_are_not_32_hexadecimal_digits(bits: bytes) -> None:
+    assert consent.state_file({b"HOME": b"/x"}, bits) is None
+
+
+@pytest.fixture
+def state(here: Checkout) -> Path:
+    """The file that leads back to the checkout."""
+    return Path(os.environ["HOME"], ".local/state/onramp-analytics", hashlib.md5(here.root).hexdigest())
+
+
+def is_on(path: Path) -> bool:
+    return consent.ask(os.environb, os.fsencode(path)).on
+
+
+def test_consent_counts_in_its_folder_and_through_a_link_to_it(here: Checkout, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(here.path)
+
+    assert is_on(here.path)
+    assert is_on(tmp_path / "link")
+
+
+def test_a_copied_checkout_is_off_and_the_first_one_stays_on(here: Checkout, tmp_path: Path) -> None:
+    shutil.copytree(here.path, tmp_path / "copy", symlinks=True)
+
+    assert not is_on(tmp_path / "copy")
+    assert is_on(here.path)
+
+
+def test_a_moved_checkout_is_off_and_is_on_again_when_it_is_moved_back(here: Checkout, tmp_path: Path) -> None:
+    here.path.rename(tmp_path / "elsewhere")
+    assert not is_on(tmp_path / "elsewhere")
+
+    (tmp_path / "elsewhere").rename(here.path)
+
+    assert is_on(here.path)
+
+
+def test_without_the_state_file_a_restored_onramp_lock_is_off(here: Checkout, state: Path) -> None:
+    state.unlink()
+
+    assert not is_on(here.path)
+    assert not consent.ask({**os.environb, b"ONRAMP_ANALYTICS_ENABLED": b"1"}, here.root).on
+
+
+def test_a_checkout_of_0_1_0_is_off(here: Checkout) -> None:
+    here.lock.write_bytes(ON)
+
+    assert not is_on(here.path)
+
+
+@pytest.mark.parametrize("kind", ["folder", "fifo", "device", "dangling link", "too large"])
+def test_what_is_in_the_place_of_the_state_file_is_off_and_hangs_nobody(here: Checkout, state: Path, kind: str) -> None:
+    state.unlink()
+    put(state, kind)
+
+    assert not is_on(here.path)
+
+
+@pytest.mark.parametrize("content", [b"", b"\n", b"/nowhere\n", b"/a\0b\n", b"\xff\n", b"x" * 5000])
+def test_a_state_file_that_leads_elsewhere_is_off(here: Checkout, state: Path, content: bytes) -> None:
+    state.write_bytes(content)
+
+    assert not is_on(here.path)
+
+
+def test_a_state_file_behind_a_link_is_off(here: Checkout, state: Path, tmp_path: Path) -> None:
+    state.rename(tmp_path / "moved")
+    state.symlink_to(tmp_path / "moved")
+
+    assert not is_on(here.path)
+
+
+def test_a_state_file_without_permission_is_off(ordinary_user: Path) -> None:
+    (ordinary_user / "onramp").mkdir()
+    opt_in(ordinary_user / "onramp", {"HOME": str(ordinary_user)}, {})
+    environ = {b"HOME": bytes(ordinary_user)}
+    root = bytes(ordinary_user / "onramp")
+    assert consent.ask(environ, root).on
+
+    (state,) = (ordinary_user / ".local/state/onramp-analytics").iterdir()
+    state.chmod(0)
+
+    assert not consent.ask(environ, root).on
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_another_users_state_file_is_off(here: Checkout, state: Path) -> None:
+    os.chown(state, STRANGER, STRANGER)
+
+    assert not is_on(here.path)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_another_users_onramp_lock_is_off_and_the_variable_alone_does_not_ask_to_replace_it(here: Checkout) -> None:
+    """Whoever else says no is heard: only a typed `enable` replaces the file."""
+    os.chown(here.lock, STRANGER, STRANGER)
+    for content in (here.lock.read_bytes(), OFF):
+        here.lock.write_bytes(content)
+        for environ in ({}, {b"ONRAMP_ANALYTICS_ENABLED": b"1"}):
+            now = consent.ask({**os.environb, **environ}, here.root)
+            assert (now.on, now.asks, now.id) == (False, False, "")
+    assert "another user" in now.why
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can work in the checkout of another user")
+def test_root_records_nothing_in_the_checkout_of_another_user(here: Checkout) -> None:
+    os.chown(here.path, STRANGER, STRANGER)
+
+    now = consent.ask(os.environb, here.root)
+
+    assert consent.is_another_users(here.root)
+    assert (now.on, now.asks) == (False, False)
+    assert "root records nothing" in now.why
+
+
+def test_an_ordinary_user_in_a_shared_checkout_is_asked_like_everybody(ordinary_user: Path) -> None:
+    assert not consent.is_another_users(b"/")
+    assert not consent.is_another_users(bytes(ordinary_user / "missing"))
+
+
+@pytest.mark.parametrize("kind", ["folder", "fifo", "device", "dangling link", "too large"])
+def test_what_is_in_the_place_of_onramp_lock_is_off_and_hangs_nobody(checkout: Checkout, kind: str) -> None:
+    put(checkout.lock, kind)
+    started = time.monotonic()
+
+    assert not consent.ask({}, checkout.root).on
+    assert time.monotonic() - started < 1
+
+
+# -- off costs nothing -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("content", [None, ""])
+def test_off_starts_no_process_and_opens_nothing_but_onramp_lock(checkout: Checkout, content: str | None) -> None:
     if content is not None:
         checkout.lock.write_text(content)
-    before = checkout.files()
-
-    checkout.track(env=environ)
-    flushed = checkout.run("flush", env=environ, check=False)
-
-    if on and content:
-        assert len(receiver.accepted) == 1
-    else:
-        assert receiver.requests == []
-    if not on:
-        assert flushed.stdout == "Nothing is waiting.\n"
-        assert checkout.files() == before
-        assert content is None or checkout.lock.read_text() == content
-
-
-def test_an_unreadable_lock_file_is_off(checkout: Checkout) -> None:
-    checkout.lock.mkdir()
-
-    checkout.track()
-
-    assert checkout.files() == {"onramp.lock"}
-
-
-def test_off_starts_no_process_and_opens_nothing_but_the_lock_file(checkout: Checkout) -> None:
     code = (
         "import sys\n"
         "from onramp_analytics import tracker\n"
@@ -101,291 +496,14 @@ def test_off_starts_no_process_and_opens_nothing_but_the_lock_file(checkout: Che
     assert f"('open', b'{checkout.path}/onramp.lock'" in done.stdout
 
 
-def test_an_installation_by_environment_alone_gets_an_identifier_but_sends_nothing_before_the_notice(
-    checkout: Checkout, receiver: Receiver
-) -> None:
-    on = {"ONRAMP_ANALYTICS_ENABLED": "1"}
-
-    checkout.track(env=on)
-    checkout.track(env=on)
-    flushed = checkout.run("flush", env=on, check=False)
-
-    assert flushed.returncode == 1
-    assert "notice" in flushed.stderr
-    assert receiver.requests == []
-    assert len({event["distinct_id"] for event in checkout.pending()}) == 1
-    assert checkout.status(on)["notice_shown"] is False
-    assert not os.path.exists(checkout.spool.not_before)
-
-
-@pytest.mark.parametrize("found", ["", "alice", ON_ID.upper(), "c232ab00-9414-11ec-b3c8-9f6bdeced846"])
-def test_an_identifier_that_is_not_random_is_replaced_before_an_event_has_it(found: str, opted_in: Checkout) -> None:
-    """The last one is of version 1, which holds the address of a network card."""
-    opted_in.hold_back_flusher()
-    opted_in.lock.write_text(opted_in.lock.read_text().replace(ON_ID, found))
-
-    opted_in.track()
-
-    (event,) = opted_in.pending()
-    assert events.is_uuid4(event["distinct_id"])
-    assert f"ANALYTICS_ID={event['distinct_id']}\n" in opted_in.lock.read_text()
-
-
-def test_enable_shows_the_notice_and_turns_analytics_on(checkout: Checkout, receiver: Receiver) -> None:
-    checkout.lock.write_text("# mine\nOTHER=x\n")
-
-    said = checkout.run("enable").stdout
-
-    assert said.startswith(
-        "Analytics enabled. OnRamp collects anonymous usage statistics to improve the project.\n"
-        "No personal data or infrastructure details are collected.\n\nTo disable: make analytics-disable\n"
-    )
-    assert receiver.url in said
-    lines = checkout.lock.read_text().splitlines()
-    assert lines[:3] == ["# mine", "OTHER=x", "ANALYTICS_ENABLED=1"]
-    assert events.is_uuid4(lines[3].removeprefix("ANALYTICS_ID="))
-    assert lines[4:] == ["ANALYTICS_NOTICE_SHOWN=1"]
-
-
-def test_enable_again_keeps_the_identifier(checkout: Checkout) -> None:
-    checkout.run("enable")
-    first = checkout.lock.read_text()
-
-    checkout.run("enable")
-
-    assert checkout.lock.read_text() == first
-
-
-def test_enable_under_do_not_track_says_no_and_changes_nothing(checkout: Checkout) -> None:
-    done = checkout.run("enable", env={"DO_NOT_TRACK": "1"}, check=False)
-
-    assert done.returncode == 1
-    assert "DO_NOT_TRACK is set" in done.stderr
-    assert done.stderr.count("\n") == 1
-    assert checkout.files() == set()
-
-
-def test_disable_deletes_everything_but_the_lock_file(opted_in: Checkout, receiver: Receiver) -> None:
-    for _ in range(3):
-        opted_in.track()
-    opted_in.run("flush")
-    opted_in.track()
-    spools.make_folder(opted_in.spool)
-    segments.claim(opted_in.spool)
-    opted_in.track()
-    received = len(receiver.requests)
-
-    opted_in.run("disable")
-    opted_in.track()
-
-    assert opted_in.files() == {"onramp.lock"}
-    assert "ANALYTICS_ENABLED=0" in opted_in.lock.read_text()
-    assert len(receiver.requests) == received
-
-
-def test_disable_without_a_lock_file_leaves_none(checkout: Checkout) -> None:
-    checkout.run("disable")
-
-    assert checkout.files() == set()
-
-
-def test_deleting_the_lock_file_is_never_having_opted_in(opted_in: Checkout, receiver: Receiver) -> None:
-    opted_in.hold_back_flusher()
-    opted_in.track()
-    opted_in.lock.unlink()
-
-    opted_in.track()
-    done = opted_in.run("flush", check=False)
-
-    assert done.returncode == 1
-    assert "analytics are off" in done.stderr
-    assert receiver.requests == []
-
-
-def test_do_not_track_between_tracking_and_sending_stops_the_sending(opted_in: Checkout, receiver: Receiver) -> None:
-    opted_in.hold_back_flusher()
-    opted_in.track()
-
-    done = opted_in.run("flush", env={"DO_NOT_TRACK": "1"}, check=False)
-
-    assert done.returncode == 1
-    assert receiver.requests == []
-    assert len(opted_in.pending()) == 1
-
-
-@pytest.mark.parametrize("stopped", [False, True], ids=["in a request", "in a request, and stopped"])
-def test_disable_ends_a_flusher_in_the_middle_of_a_request(
-    opted_in: Checkout, receiver: Receiver, *, stopped: bool
-) -> None:
-    opted_in.hold_back_flusher()
-    for _ in range(120):
-        with (opted_in.path / "onramp.spool").open("ab") as spool:
-            spool.write(an_event_line())
-    receiver.answer_always(lambda _request: Answer(200, b'{"status": "Ok"}', delay=30))
-    command = [COMMAND, "--root", str(opted_in.path), "flush"]
-    flusher = subprocess.Popen(command, env=opted_in.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    assert receiver.wait_for_request()
-    if stopped:
-        flusher.send_signal(signal.SIGSTOP)
-
-    opted_in.run("disable")
-
-    assert flusher.wait(5) == -signal.SIGKILL
-    flusher.communicate()
-    assert opted_in.files() == {"onramp.lock"}
-    assert len(receiver.requests) == 1
-
-
-def test_disable_works_while_a_stopped_process_holds_the_spools_lock(opted_in: Checkout) -> None:
-    opted_in.track()
-    code = "import fcntl,sys\nf=open(sys.argv[1],'w')\nfcntl.flock(f,2)\nprint(flush=True)\nsys.stdin.read()"
-    with subprocess.Popen(
-        ["python3", "-c", code, os.fsdecode(opted_in.spool.lock)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    ) as holder:
-        assert holder.stdout
-        holder.stdout.readline()
-
-        opted_in.run("disable")
-
-        holder.kill()
-    assert opted_in.files() == {"onramp.lock"}
-
-
-def test_reset_id_replaces_the_identifier_and_forgets_what_was_sent(opted_in: Checkout, receiver: Receiver) -> None:
-    old = opted_in.run("show-id").stdout
-    opted_in.track()
-    opted_in.run("flush")
-    opted_in.hold_back_flusher()
-    opted_in.track()
-
-    new = opted_in.run("reset-id").stdout
-    opted_in.track()
-
-    assert new != old
-    assert opted_in.run("show-id").stdout == new
-    assert opted_in.sent() == []
-    opted_in.run("flush")
-    batches = [{event["distinct_id"] for event in request.events} for request in receiver.requests]
-    assert batches == [{old.strip()}, {old.strip()}, {new.strip()}]
-    assert {event["distinct_id"] for event in opted_in.sent()} == {new.strip()}
-    leftovers = [p for p in opted_in.path.rglob("*") if p.is_file() and old.strip().encode() in p.read_bytes()]
-    assert leftovers == []
-
-
-def test_reset_id_keeps_the_choice(checkout: Checkout) -> None:
-    checkout.lock.write_text("ANALYTICS_ENABLED=0\n")
-
-    checkout.run("reset-id")
-
-    assert checkout.status()["on"] is False
-
-
-def an_event_line() -> bytes:
-    values = {"service_name": "plex"}
-    now = time.time_ns()
-    return events.build("service_disabled", values, "550e8400-e29b-41d4-a716-446655440000", now, os.urandom(16))
-
-
-def test_a_flusher_that_lingers_while_consent_goes_sends_nothing_and_leaves_nothing(
-    opted_in: Checkout, receiver: Receiver
-) -> None:
-    opted_in.track()
-    wait_until(lambda: os.path.exists(opted_in.spool.not_before), "a flusher lingers")
-
-    opted_in.run("disable")
-
-    wait_until(lambda: not flushers_of(opted_in), "the flusher has ended")
-    assert opted_in.files() == {"onramp.lock"}
-    assert receiver.requests == []
-
-
-def test_a_flush_that_comes_after_disable_leaves_nothing_on_the_disk(opted_in: Checkout) -> None:
-    spools.make_folder(opted_in.spool)
-    opted_in.lock.write_text("ANALYTICS_ENABLED=0\n")
-
-    with segments.flusher_lock(opted_in.spool):
-        state = flush.run(opted_in.spool, opted_in.root, 5)
-
-    assert state.outcome == "off"
-    assert opted_in.files() == {"onramp.lock"}
-
-
-def test_a_flush_while_analytics_are_off_claims_nothing(opted_in: Checkout) -> None:
-    opted_in.hold_back_flusher()
-    opted_in.track()
-    before = opted_in.files()
-
-    done = opted_in.run("flush", env={"DO_NOT_TRACK": "1"}, check=False)
-
-    assert done.stderr == "onramp-analytics: nothing was sent: analytics are off: DO_NOT_TRACK is set\n"
-    assert opted_in.files() == before
-
-
-def test_a_change_that_was_overtaken_by_disable_does_not_turn_analytics_on_again(
-    opted_in: Checkout, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    updated = settings.updated
-
-    def overtaken(content: bytes, changes: dict[bytes, bytes]) -> bytes:
-        opted_in.lock.write_text("ANALYTICS_ENABLED=0\n")
-        return updated(content, changes)
-
-    monkeypatch.setattr(settings, "updated", overtaken)
-
-    with pytest.raises(CouldNot, match="changed meanwhile"):
-        optin.reset_id(opted_in.root)
-
-    assert opted_in.lock.read_text() == "ANALYTICS_ENABLED=0\n"
-    assert opted_in.files() == {"onramp.lock", "onramp.spool.lock"}
-
-
-def test_only_disable_goes_on_without_the_lock(opted_in: Checkout) -> None:
-    before = opted_in.lock.read_text()
-    (opted_in.path / "onramp.spool.lock").mkdir()
-
-    assert opted_in.run("reset-id", check=False).returncode == 1
-    assert opted_in.run("enable", check=False).returncode == 1
-    assert opted_in.lock.read_text() == before
-    opted_in.run("disable", check=False)
-
-    assert "ANALYTICS_ENABLED=0" in opted_in.lock.read_text()
-
-
-def test_a_tracker_that_was_stopped_under_the_lock_takes_its_event_back_after_disable(
-    opted_in: Checkout, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    write = spools._write
-
-    def disabled_meanwhile(spool: Spool, lines: bytes) -> str:
-        opted_in.lock.write_text("ANALYTICS_ENABLED=0\n")
-        segments.purge(spool)
-        return write(spool, lines)
-
-    monkeypatch.setattr(spools, "_write", disabled_meanwhile)
-
-    outcome = spools.append(opted_in.spool, an_event_line(), lambda: consent.ask({}, opted_in.root).on)
-
-    assert outcome == "off"
-    assert opted_in.files() == {"onramp.lock"}
-
-
-def test_disable_ends_nobody_who_only_reads_the_flushers_lock_file(opted_in: Checkout) -> None:
-    spools.make_folder(opted_in.spool)
-    path = Path(os.fsdecode(segments.flusher_lock_path(opted_in.spool)))
-    path.touch()
-    with subprocess.Popen(["tail", "-f", str(path)]) as reader:
-        wait_until(lambda: any(path.samefile(fd) for fd in Path(f"/proc/{reader.pid}/fd").iterdir()), "it is open")
-
-        opted_in.run("disable")
-
-        assert reader.poll() is None
-        reader.kill()
-
-
-def test_disable_sweeps_up_what_a_killed_reset_id_left(opted_in: Checkout) -> None:
-    opted_in.lock.write_text("ANALYTICS_ENABLED=0\n")
-    (opted_in.path / "onramp.lock.new").write_text("ANALYTICS_ID=550e8400-e29b-41d4-a716-446655440000\n")
-
-    opted_in.run("disable")
-
-    assert opted_in.files() == {"onramp.lock"}
+@pytest.mark.parametrize(
+    "environ",
+    [{"DO_NOT_TRACK": "1"}, {"ONRAMP_ANALYTICS_ENABLED": "0"}, {"HOME": "/nowhere"}, {"XDG_STATE_HOME": "/x"}],
+)
+def test_what_is_off_leaves_no_trace(opted_in: Checkout, environ: dict[str, str]) -> None:
+    before, content = opted_in.files(), opted_in.lock.read_bytes()
+
+    opted_in.track(env=environ)
+
+    assert opted_in.files() == before == {"onramp.lock"}
+    assert opted_in.lock.read_bytes() == content

@@ -12,11 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from onramp_analytics import optin
+from onramp_analytics.outbox import locks
 from onramp_analytics.receiver import OK, Answer, Receiver
 from tests.conftest import COMMAND, KEY, SERVICE, Checkout, flushers_of, make_checkout, wait_until
 
-REPOSITORY = Path(__file__).parent.parent
 BAIT = {"AWS_SECRET_ACCESS_KEY": "bait-secret", "MAKEFLAGS": "--jobserver-auth=3,4", "PATH_TO_HOME": "bait-path"}
 
 
@@ -31,7 +30,7 @@ def lingering(opted_in: Checkout) -> Iterator[int]:
             check=True,
             close_fds=False,
         )
-    wait_until(lambda: os.path.exists(opted_in.spool.not_before), "a flusher lingers")
+    wait_until(opted_in.spool.not_before, "a flusher lingers")
     (pid,) = flushers_of(opted_in)
     yield pid
     wait_until(lambda: not flushers_of(opted_in), "the flusher has ended")
@@ -77,7 +76,7 @@ def test_its_environment_is_cut_down_to_what_it_needs(lingering: int, opted_in: 
     found = [line for line in environ if line and not line.startswith(b"COVERAGE_")]  # which `make cover` adds
 
     assert sorted(found) == [
-        f"HOME={opted_in.env['HOME']}".encode(),  # a user's own spool is below it
+        f"HOME={opted_in.env['HOME']}".encode(),  # the file that leads back to the checkout is below it
         f"ONRAMP_ANALYTICS_API_KEY={KEY}".encode(),
         f"ONRAMP_ANALYTICS_HOST={receiver.url}".encode(),
     ]
@@ -99,7 +98,7 @@ def test_it_sends_everything_in_one_request_and_ends(opted_in: Checkout, receive
 
 def test_one_is_started_for_many_events(opted_in: Checkout, receiver: Receiver) -> None:
     opted_in.track()
-    wait_until(lambda: os.path.exists(opted_in.spool.not_before), "a flusher lingers")
+    wait_until(opted_in.spool.not_before, "a flusher lingers")
 
     for _ in range(3):
         opted_in.track()
@@ -143,13 +142,14 @@ def test_the_receiver_down_then_up_gets_the_events_later_and_once(
     with Receiver() as down:
         port = down.port
     opted_in.env["ONRAMP_ANALYTICS_HOST"] = f"http://127.0.0.1:{port}"
+    opted_in.opt_in()
     opted_in.hold_back_flusher()
     for _ in range(3):
         opted_in.track()
     failed = opted_in.run("flush", check=False)
     assert failed.returncode == 1
-    assert "the host refused the connection" in failed.stderr
-    assert opted_in.status()["next_try"]
+    assert "refused the connection" in failed.stderr
+    assert opted_in.status()["last_run"]["failures"] == 1
     shown = opted_in.pending()
 
     with Receiver(port) as up:
@@ -203,21 +203,6 @@ def test_nobody_waits_for_it(slow: Checkout, script: str) -> None:
     )
 
 
-def test_a_make_targets_output_ends_when_the_command_ends(slow: Checkout) -> None:
-    makefile = slow.path / "Makefile"
-    makefile.write_text(
-        f"include {REPOSITORY}/onramp_analytics/integration/analytics.mk\n"
-        f"track:\n\t@{COMMAND} track {' '.join(SERVICE)}\n"
-    )
-    make = ["make", "-s", "-C", str(slow.path), f"ONRAMP_ANALYTICS={COMMAND}"]
-
-    output = subprocess.run(
-        [*make, "track", "analytics-show-id"], env=slow.env, capture_output=True, text=True, check=True, timeout=15
-    )
-
-    assert output.stdout == "550e8400-e29b-41d4-a716-446655440000\n"
-
-
 def test_ctrl_c_at_the_terminal_does_not_reach_it(opted_in: Checkout, receiver: Receiver) -> None:
     code = (
         "import os, signal, subprocess, sys\n"
@@ -248,11 +233,25 @@ def test_an_event_that_comes_while_it_ends_is_not_stranded(opted_in: Checkout, r
     assert len(receiver.accepted) == tracked
 
 
-def test_without_a_notice_none_is_started(checkout: Checkout) -> None:
-    checkout.track(env={"ONRAMP_ANALYTICS_ENABLED": "1"})
+@pytest.mark.parametrize("environ", [{"ONRAMP_ANALYTICS_ENABLED": "1"}, {}], ids=["by the variable", "off"])
+def test_without_a_notice_none_is_started(checkout: Checkout, environ: dict[str, str]) -> None:
+    checkout.track(env=environ)
 
     assert flushers_of(checkout) == []
-    assert not os.path.exists(checkout.spool.folder)
+    assert checkout.files() == set()
+
+
+def test_one_that_waits_while_consent_goes_sends_nothing_and_leaves_nothing(
+    opted_in: Checkout, receiver: Receiver
+) -> None:
+    opted_in.track()
+    wait_until(opted_in.spool.not_before, "a flusher lingers")
+
+    opted_in.run("disable")
+
+    assert flushers_of(opted_in) == []
+    assert opted_in.files() == {"onramp.lock"}
+    assert receiver.requests == []
 
 
 def test_a_flusher_killed_at_its_work_leaves_everything_for_the_next(opted_in: Checkout, receiver: Receiver) -> None:
@@ -261,7 +260,7 @@ def test_a_flusher_killed_at_its_work_leaves_everything_for_the_next(opted_in: C
     assert receiver.wait_for_request()
     (pid,) = flushers_of(opted_in)
     os.kill(pid, 9)
-    wait_until(lambda: not optin.flusher_is_alive(opted_in.spool), "the flusher is gone")
+    wait_until(lambda: not locks.flusher_is_alive(opted_in.spool), "the flusher is gone")
 
     opted_in.run("flush")
 

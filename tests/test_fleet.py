@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from onramp_analytics import detached, events, flush
-from onramp_analytics import spool as spools
-from onramp_analytics.outbox import overview, segments
+from onramp_analytics.outbox import locks, overview
+from onramp_analytics.posthog import sender
 from onramp_analytics.posthog.outcome import ACCEPTED, UNREACHED, Outcome
 from tests.conftest import Checkout
 from tools.bench.fleet import ANSWER, WORLDS, World, busiest, play, requests
@@ -89,9 +89,9 @@ def test_the_product_makes_its_requests_at_the_same_moments(
     product = Product(here, commands, world)
     monkeypatch.setattr(posix, "environ", dict(os.environb))
     monkeypatch.setattr(posix, "urandom", lambda _size: bytes([dice.randrange(256)]))
-    monkeypatch.setattr("onramp_analytics.flush.random.random", lambda: dice.randrange(256) / 255)
-    monkeypatch.setattr("onramp_analytics.flush.capture.send", product.answer)
-    for module in (detached, flush, overview):  # the age of an event is `overview`'s
+    monkeypatch.setattr("onramp_analytics.posthog.sender.random.random", lambda: dice.randrange(256) / 255)
+    monkeypatch.setattr("onramp_analytics.posthog.capture.send", product.answer)
+    for module in (detached, flush, overview, sender):  # the age of an event is `overview`'s
         monkeypatch.setattr(module, "time", product.time)
 
     product.play()
@@ -127,11 +127,11 @@ class Product:
             if number < self._tracked:
                 continue  # it came while a flusher was alive
             self._wait(command - self._now)
-            if spools.flusher_is_due(spool, self.time.time()):
-                assert detached.linger(root, spool.home)
-                with segments.flusher_lock(spool) as held:
+            if spool.flusher_is_due(self.time.time()):
+                assert detached.linger(spool)
+                with locks.flusher_lock(spool) as held:
                     assert held
-                    flush.run(spool, root, flush.RUN)
+                    flush.run(spool, root, flush.RUN, at_once=True)
 
     def answer(self, *_request: Any) -> Outcome:
         self.requests.append(self._now)
@@ -146,10 +146,10 @@ class Product:
                 "service_disabled",
                 {"service_name": "plex"},
                 "550e8400-e29b-41d4-a716-446655440000",
-                self.time.time_ns(),
+                self.time.time(),
                 self._tracked.to_bytes(16, "big"),
             )
-            assert spools.append(self._checkout.spool, line, lambda: True) == "stored"
+            assert self._checkout.spool.append(line, lambda: True) == "stored"
             self._tracked += 1
 
 

@@ -4,24 +4,37 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 import time
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, get_args
 
 import pytest
 from freezegun import freeze_time
 from hypothesis import given
 from hypothesis import strategies as st
 
-from onramp_analytics import events, flush, userspool
-from onramp_analytics import spool as spools
-from onramp_analytics.outbox import history, segments
+from onramp_analytics import checkout as checkouts
+from onramp_analytics import detached, events, flush
+from onramp_analytics.outbox import history, locks, schedule, segments
 from onramp_analytics.outbox.history import State
 from onramp_analytics.outbox.segments import Pending
-from onramp_analytics.posthog.outcome import MISCONFIGURED, OUT_OF_TIME, UNLIKE_POSTHOG, UNREACHED, Outcome
+from onramp_analytics.posthog.outcome import (
+    MISCONFIGURED,
+    OFF,
+    OUT_OF_TIME,
+    REJECTED,
+    TOO_LARGE,
+    UNLIKE_POSTHOG,
+    UNREACHED,
+    Kind,
+    Outcome,
+)
 from onramp_analytics.receiver import CAPTIVE_PORTAL, OK, Answer, Receiver, Request
-from onramp_analytics.spool import Spool
+from onramp_analytics.spool import LONGEST_WAIT, Spool
 from tests.conftest import Checkout
 
 ID = "550e8400-e29b-41d4-a716-446655440000"
@@ -30,10 +43,9 @@ OTHER_ID = "650e8400-e29b-41d4-a716-446655440000"
 
 def fill(checkout: Checkout, count: int, *, first: int = 0, distinct_id: str = ID, when: float = 0.0) -> list[str]:
     """Put events into the spool and return their uuids."""
-    when_ns = int((when or time.time()) * 10**9)
     values = {"service_name": "plex"}
     lines = [
-        events.build("service_disabled", values, distinct_id, when_ns, n.to_bytes(16, "big"))
+        events.build("service_disabled", values, distinct_id, when or time.time(), n.to_bytes(16, "big"))
         for n in range(first, first + count)
     ]
     with open(checkout.spool.file, "ab") as spool:
@@ -41,12 +53,12 @@ def fill(checkout: Checkout, count: int, *, first: int = 0, distinct_id: str = I
     return [json.loads(line)["uuid"] for line in lines]
 
 
-def run(checkout: Checkout, seconds: float = 20.0) -> State:
+def run(checkout: Checkout, seconds: float = 20.0, *, everything: bool = False, at_once: bool = True) -> State:
     """Do what a flusher does once it holds its lock."""
-    spools.make_folder(checkout.spool)
-    with segments.flusher_lock(checkout.spool) as held:
+    os.close(checkout.spool.make_folder())
+    with locks.flusher_lock(checkout.spool) as held:
         assert held
-        return flush.run(checkout.spool, checkout.root, seconds)
+        return flush.run(checkout.spool, checkout.root, seconds, everything=everything, at_once=at_once)
 
 
 def uuids(found: list[dict[str, Any]]) -> list[str]:
@@ -54,14 +66,14 @@ def uuids(found: list[dict[str, Any]]) -> list[str]:
 
 
 def pending(checkout: Checkout) -> list[str]:
-    published = events.published(checkout.root)
+    published = checkouts.published(checkout.root)
     files = segments.pending_files(checkout.spool)
     return [p.event["uuid"] for file in files for p in segments.read(file, published) if p]
 
 
 @pytest.fixture(autouse=True)
 def no_waiting_between_tries(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("onramp_analytics.flush.random.random", lambda: 0.01)
+    monkeypatch.setattr("onramp_analytics.posthog.sender.random.random", lambda: 0.01)
 
 
 # -- the rules ---------------------------------------------------------------------------------------------------------
@@ -70,12 +82,12 @@ def no_waiting_between_tries(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("kind", [UNREACHED, UNLIKE_POSTHOG, MISCONFIGURED])
 @given(failures=st.integers(1, 10_000), jitter=st.floats(0, 1), retry_after=st.floats(0, 1e12))
 def test_the_next_try_is_later_than_asked_and_never_beyond_a_day(
-    kind: str, failures: int, jitter: float, retry_after: float
+    kind: Kind, failures: int, jitter: float, retry_after: float
 ) -> None:
     when = flush.next_try(Outcome(kind, retry_after=retry_after), failures, 0.0, jitter)
 
-    assert 1 <= when <= spools.LONGEST_WAIT
-    assert when >= min(retry_after, spools.LONGEST_WAIT)
+    assert 1 <= when <= LONGEST_WAIT
+    assert when >= min(retry_after, LONGEST_WAIT)
     assert when <= max(flush.BACK_OFF[kind][1], retry_after, 1)
 
 
@@ -91,13 +103,9 @@ def test_wrong_settings_are_tried_again_after_hours() -> None:
     assert flush.next_try(Outcome(MISCONFIGURED), 9, 0, 1.0) == 12 * 3600
 
 
-def a_pending(size: int = 400, distinct_id: str = ID) -> Pending:
-    return Pending({"distinct_id": distinct_id}, bytes(size), 0)
-
-
-@given(st.lists(st.tuples(st.integers(1, 1 << 20), st.sampled_from([ID, OTHER_ID])), max_size=300))
-def test_a_batch_is_a_hundred_events_a_mebibyte_and_one_identifier_at_most(sizes: list[tuple[int, str]]) -> None:
-    found = [a_pending(size, distinct_id) for size, distinct_id in sizes]
+@given(st.lists(st.integers(1, 1 << 20), max_size=300))
+def test_a_batch_is_a_hundred_events_and_a_mebibyte_at_most(sizes: list[int]) -> None:
+    found = [Pending({}, bytes(size), 0) for size in sizes]
 
     made = list(flush.batches(found))
 
@@ -105,7 +113,26 @@ def test_a_batch_is_a_hundred_events_a_mebibyte_and_one_identifier_at_most(sizes
     for batch in made:
         assert 1 <= len(batch) <= 100
         assert sum(len(p.line) for p in batch) <= 1 << 20
-        assert len({p.event["distinct_id"] for p in batch}) == 1
+
+
+@pytest.mark.parametrize("kind", sorted(set(get_args(Kind)) - {OFF, OUT_OF_TIME}))
+def test_every_kind_of_answer_has_an_action(kind: Kind) -> None:
+    assert flush.action(kind, 1, accepted=0, doubts=0)
+    assert (flush.ACTIONS[kind] == "keep") == (kind in flush.BACK_OFF)
+
+
+@given(size=st.integers(1, 100), accepted=st.integers(0, 1000), doubts=st.integers(1, 1000))
+def test_an_event_is_refused_only_alone_and_by_a_server_that_takes_others(
+    size: int, accepted: int, doubts: int
+) -> None:
+    found = {flush.action(kind, size, accepted=accepted, doubts=doubts) for kind in (REJECTED, TOO_LARGE)}
+
+    if accepted:
+        assert found == {"split" if size > 1 else "refuse"}
+    elif doubts >= 32:
+        assert found == {"give up"}
+    else:
+        assert found == {"split" if size > 1 else "suspect"}
 
 
 # -- each row of the contract's table ----------------------------------------------------------------------------------
@@ -122,7 +149,7 @@ def test_accepted_events_move_to_the_sent_log(here: Checkout, receiver: Receiver
     assert uuids(history.sent(here.spool)) == sent
     assert pending(here) == []
     assert segments.waiting(here.spool) == []
-    assert spools.flusher_is_due(here.spool, time.time())
+    assert here.spool.flusher_is_due(time.time())
 
 
 def test_the_sent_log_has_each_event_as_it_was_sent(here: Checkout, receiver: Receiver) -> None:
@@ -173,7 +200,7 @@ def test_an_answer_that_is_not_posthogs_keeps_the_events_for_long(
     assert "does not answer like PostHog" in state.reason
     assert len(receiver.requests) == 1
     assert pending(here) == sent
-    assert not spools.flusher_is_due(here.spool, time.time() + 10)
+    assert not here.spool.flusher_is_due(time.time() + 10)
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
@@ -205,7 +232,7 @@ def test_a_server_in_trouble_is_tried_three_times_and_then_left_alone(
     assert (state.outcome, state.failures) == (UNREACHED, 1)
     assert len(receiver.requests) == 3
     assert pending(here) == sent
-    assert spools.not_before(here.spool) > time.time() - 1
+    assert here.spool.not_before() > time.time() - 1
 
 
 def test_a_retry_repeats_the_same_events_to_the_letter(here: Checkout, receiver: Receiver) -> None:
@@ -236,7 +263,7 @@ def test_the_host_is_not_asked_again_before_it_said(here: Checkout, receiver: Re
     run(here)
 
     assert len(receiver.requests) == 1
-    assert 7190 < spools.not_before(here.spool) - time.time() <= 7200
+    assert 7190 < here.spool.not_before() - time.time() <= 7200
 
 
 @pytest.mark.parametrize("said", ["-5", "nan", "inf", "soon", "1e400", ""])
@@ -245,7 +272,7 @@ def test_a_retry_after_that_makes_no_sense_is_passed_over(here: Checkout, receiv
     receiver.answer_always(lambda _request: Answer(503, b"", (("Retry-After", said),)))
 
     assert run(here).outcome == UNREACHED
-    assert spools.not_before(here.spool) - time.time() < 60
+    assert here.spool.not_before() - time.time() < 60
 
 
 def test_a_retry_after_of_a_year_is_a_day(here: Checkout, receiver: Receiver) -> None:
@@ -254,7 +281,7 @@ def test_a_retry_after_of_a_year_is_a_day(here: Checkout, receiver: Receiver) ->
 
     run(here)
 
-    assert spools.not_before(here.spool) - time.time() <= spools.LONGEST_WAIT
+    assert here.spool.not_before() - time.time() <= LONGEST_WAIT
 
 
 def poison(*bad: str) -> Any:
@@ -322,7 +349,7 @@ def test_without_a_key_nothing_is_sent_and_status_says_so(
     state = run(here)
 
     assert state.outcome == MISCONFIGURED
-    assert "set ONRAMP_ANALYTICS_API_KEY" in state.reason
+    assert "ONRAMP_ANALYTICS_HOST is set without ONRAMP_ANALYTICS_API_KEY" in state.reason
     assert receiver.requests == []
 
 
@@ -333,7 +360,7 @@ def test_a_run_out_of_time_leaves_the_rest_for_the_next_one_at_once(here: Checko
 
     assert state.outcome == OUT_OF_TIME
     assert receiver.requests == []
-    assert spools.flusher_is_due(here.spool, time.time())
+    assert here.spool.flusher_is_due(time.time())
 
 
 def test_nothing_to_send_makes_no_request(here: Checkout, receiver: Receiver) -> None:
@@ -356,7 +383,7 @@ def test_failures_add_up_across_runs_and_a_success_forgets_them(here: Checkout, 
 
 @pytest.mark.parametrize("damage", [b"", b"\0\0", b"[1]", b'{"failures": -3, "at": "x"}', b'{"failures": 1e999}', b"{"])
 def test_a_damaged_state_is_a_fresh_one(here: Checkout, damage: bytes) -> None:
-    spools.make_folder(here.spool)
+    os.close(here.spool.make_folder())
     Path(os.fsdecode(here.spool.folder), "state.json").write_bytes(damage)
 
     assert history.load_state(here.spool) == State()
@@ -390,13 +417,13 @@ def test_an_event_tracked_during_the_run_is_sent_by_it(here: Checkout, receiver:
     assert uuids(receiver.accepted) == first + later
 
 
-def test_events_older_than_thirty_days_are_dropped_and_counted(here: Checkout, receiver: Receiver) -> None:
+def test_events_older_than_ninety_days_are_dropped_and_counted(here: Checkout, receiver: Receiver) -> None:
     now = datetime(2026, 3, 1, tzinfo=timezone.utc)
     with freeze_time(now) as clock:
         fill(here, 2)
-        clock.tick(timedelta(days=29))
+        clock.tick(timedelta(days=1))
         young = fill(here, 1, first=10)
-        clock.tick(timedelta(days=1, seconds=1))
+        clock.tick(timedelta(days=90))
 
         state = run(here)
 
@@ -415,21 +442,62 @@ def test_a_clock_that_jumps_blocks_nothing_for_long(here: Checkout, receiver: Re
     receiver.answer_always(lambda _request: None)
 
     with freeze_time(now + jump):
-        assert spools.flusher_is_due(here.spool, time.time())
+        assert here.spool.flusher_is_due(time.time())
         late = fill(here, 1, first=9)
         run(here)
 
     assert late[0] in uuids(receiver.accepted)
 
 
-def test_no_request_mixes_two_identifiers(here: Checkout, receiver: Receiver) -> None:
-    fill(here, 3)
+def test_events_of_another_identifier_are_deleted_and_never_sent(here: Checkout, receiver: Receiver) -> None:
+    first = fill(here, 3)
     fill(here, 3, first=10, distinct_id=OTHER_ID)
-    fill(here, 3, first=20)
+    last = fill(here, 3, first=20)
 
-    run(here)
+    state = run(here)
 
-    assert [{e["distinct_id"] for e in r.events} for r in receiver.requests] == [{ID}, {OTHER_ID}, {ID}]
+    assert [uuids(r.events) for r in receiver.requests] == [first + last]
+    assert (state.outcome, state.sent, state.former_id) == ("accepted", 6, 3)
+    assert pending(here) == []
+
+
+def test_a_spool_of_another_identifier_alone_is_deleted_without_a_request(here: Checkout, receiver: Receiver) -> None:
+    fill(here, 3, distinct_id=OTHER_ID)
+
+    state = run(here)
+
+    assert (state.outcome, state.former_id) == ("accepted", 3)
+    assert receiver.requests == []
+    assert (pending(here), segments.waiting(here.spool)) == ([], [])
+
+
+def test_after_a_reset_no_further_request_has_the_old_identifier(here: Checkout, receiver: Receiver) -> None:
+    fill(here, 250)
+    lock = here.lock.read_text()
+
+    def reset(_request: Request) -> Answer:
+        here.lock.write_text(lock.replace(ID, OTHER_ID))
+        return Answer(503)
+
+    receiver.answer_always(reset)
+
+    states = run(here), run(here)
+
+    assert len(receiver.requests) == 1
+    assert [(state.outcome, state.former_id) for state in states] == [(OUT_OF_TIME, 0), ("accepted", 250)]
+
+
+def test_events_are_kept_where_the_identifier_is_missing(here: Checkout, receiver: Receiver) -> None:
+    sent = fill(here, 1)
+    here.opt_in(ANALYTICS_ID="none")
+
+    state = run(here)
+
+    assert (state.outcome, state.reason) == (
+        "off",
+        "analytics are off: onramp.lock holds no valid identifier; `enable` writes one",
+    )
+    assert (receiver.requests, pending(here)) == ([], sent)
 
 
 def test_consent_is_asked_before_every_request(here: Checkout, receiver: Receiver) -> None:
@@ -476,7 +544,7 @@ def test_the_logs_are_bounded(here: Checkout, receiver: Receiver, monkeypatch: p
 
 
 def test_an_unreadable_segment_is_left_alone_and_the_others_are_sent(here: Checkout, receiver: Receiver) -> None:
-    spools.make_folder(here.spool)
+    os.close(here.spool.make_folder())
     folder = Path(os.fsdecode(here.spool.folder))
     (folder / "00000000000000000001-1.0").symlink_to("/etc/hostname")
     (folder / "00000000000000000002-1.0").mkdir()
@@ -490,11 +558,11 @@ def test_an_unreadable_segment_is_left_alone_and_the_others_are_sent(here: Check
 def test_a_second_flusher_does_not_start(opted_in: Checkout, receiver: Receiver) -> None:
     opted_in.hold_back_flusher()
     fill(opted_in, 1)
-    with segments.flusher_lock(opted_in.spool):
+    with locks.flusher_lock(opted_in.spool):
         done = opted_in.run("flush", "--timeout", "0.2", check=False)
 
     assert done.returncode == 1
-    assert "another flusher is still sending" in done.stderr
+    assert "events are still being sent in the background" in done.stderr
     assert receiver.requests == []
 
 
@@ -502,14 +570,14 @@ def test_an_event_that_comes_just_before_the_flusher_says_that_it_ends_is_sent_b
     here: Checkout, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Race 5 of spool.py: its tracker still saw a flusher alive, and so started none."""
-    set_not_before, late = spools.set_not_before, list[str]()
+    hold_back, late = Spool.hold_back, list[str]()
 
     def track_just_before(spool: Spool, when: float) -> None:
         if when == 0 and receiver.accepted and not late:
             late.extend(fill(here, 1, first=500))
-        set_not_before(spool, when)
+        hold_back(spool, when)
 
-    monkeypatch.setattr(spools, "set_not_before", track_just_before)
+    monkeypatch.setattr(Spool, "hold_back", track_just_before)
     fill(here, 1)
 
     run(here)
@@ -517,32 +585,226 @@ def test_an_event_that_comes_just_before_the_flusher_says_that_it_ends_is_sent_b
     assert late[0] in uuids(receiver.accepted)
 
 
-def test_a_refused_event_of_an_identifier_that_was_reset_is_not_remembered(here: Checkout, receiver: Receiver) -> None:
-    bad = fill(here, 1, distinct_id=OTHER_ID)
+def test_what_was_sent_under_an_identifier_that_was_reset_meanwhile_is_not_remembered(
+    here: Checkout, receiver: Receiver
+) -> None:
+    """Race 6 of spool.py."""
+    fill(here, 2)
+    lock = here.lock.read_text()
+
+    def reset(_request: Request) -> None:
+        here.lock.write_text(lock.replace(ID, OTHER_ID))
+
+    receiver.answer_always(reset)
+
+    assert run(here).sent == 2
+
+    assert history.sent(here.spool) == []
+
+
+# -- a 400 from something in between -----------------------------------------------------------------------------------
+
+
+def test_a_host_that_refuses_everything_costs_no_event(here: Checkout, receiver: Receiver) -> None:
+    """Nginx answers so on a TLS port, and so do load balancers."""
+    sent = fill(here, 1000)
+    receiver.answer_always(lambda _request: Answer(400, b"The plain HTTP request was sent to HTTPS port"))
+
+    state = run(here)
+
+    assert (state.outcome, state.refused) == (UNLIKE_POSTHOG, 0)
+    assert "something else than PostHog may answer" in state.reason
+    assert "check the host's name and port" in state.reason
+    assert len(receiver.requests) == 32
+    assert pending(here) == sent
+    assert history.refused(here.spool) == []
+    assert not here.spool.flusher_is_due(time.time() + 10)
+
+
+def test_a_bad_event_alone_is_kept_until_another_one_is_accepted(here: Checkout, receiver: Receiver) -> None:
+    bad = fill(here, 1)
     receiver.answer_always(poison(*bad))
 
-    assert run(here).refused == 1
+    assert [run(here).outcome for _ in range(2)] == [UNLIKE_POSTHOG] * 2
+    assert (pending(here), len(receiver.requests)) == (bad, 2)
 
-    assert history.refused(here.spool) == []
+    good = fill(here, 1, first=9)
+    state = run(here)
+
+    assert (state.outcome, state.sent, state.refused) == ("accepted", 1, 1)
+    assert uuids(receiver.accepted) == good
+    assert [r["event"]["uuid"] for r in history.refused(here.spool)] == bad
+    assert (pending(here), segments.waiting(here.spool)) == ([], [])
 
 
-def test_a_flusher_of_two_spools_lives_no_longer_than_one_of_one(
+def test_bad_events_before_the_first_good_one_are_refused_with_it_and_nothing_is_sent_twice(
+    here: Checkout, receiver: Receiver
+) -> None:
+    sent = fill(here, 100)
+    receiver.answer_always(poison(*sent[:5]))
+
+    state = run(here)
+
+    assert (state.outcome, state.sent, state.refused) == ("accepted", 95, 5)
+    assert uuids(receiver.accepted) == sent[5:]
+    assert [r["event"]["uuid"] for r in history.refused(here.spool)] == sent[:5]
+
+
+def test_a_run_that_ends_while_events_are_under_suspicion_keeps_them(here: Checkout, receiver: Receiver) -> None:
+    sent = fill(here, 4)
+    receiver.answer_next(*[Answer(400)] * 3, Answer(401))
+
+    assert run(here).outcome == MISCONFIGURED
+
+    assert pending(here) == sent
+
+
+# -- a day to look -----------------------------------------------------------------------------------------------------
+
+NOON = datetime(2026, 1, 3, 12, tzinfo=timezone.utc)
+
+
+def daily(checkout: Checkout, **how: bool) -> State:
+    return run(checkout, **{"at_once": False, **how})
+
+
+def test_an_event_is_sent_on_the_second_day_after_its_own(here: Checkout, receiver: Receiver) -> None:
+    with freeze_time(NOON) as clock:
+        sent = fill(here, 3)
+        for days in (0, 1):
+            clock.move_to(datetime(2026, 1, 3 + days, 23, 59, 59, tzinfo=timezone.utc))
+            assert daily(here).sent == 0
+        assert (receiver.requests, pending(here)) == ([], sent)
+
+        clock.move_to(datetime(2026, 1, 5, tzinfo=timezone.utc))
+
+        assert daily(here).sent == 3
+    assert uuids(receiver.accepted) == sent
+
+
+def test_the_first_event_that_is_too_young_holds_those_behind_it_and_a_later_run_goes_on(
+    here: Checkout, receiver: Receiver
+) -> None:
+    with freeze_time(NOON) as clock:
+        old = fill(here, 2)
+        clock.tick(timedelta(days=2))
+        young = fill(here, 1, first=10)
+        behind = fill(here, 1, first=20, when=NOON.timestamp())
+
+        assert daily(here).outcome == "accepted"
+        assert (uuids(receiver.accepted), pending(here)) == (old, young + behind)
+
+        later = fill(here, 1, first=30)
+        clock.tick(timedelta(days=2))
+        assert daily(here).sent == 3
+    assert uuids(receiver.accepted) == [*old, *young, *behind, *later]
+    assert segments.waiting(here.spool) == []
+
+
+def test_a_spool_that_begins_with_a_young_event_is_not_claimed(here: Checkout) -> None:
+    fill(here, 1)
+
+    daily(here)
+
+    assert segments.waiting(here.spool) == []
+    assert os.path.exists(here.spool.file)
+
+
+def test_a_person_who_flushes_sends_what_is_too_young_too(here: Checkout, receiver: Receiver) -> None:
+    sent = fill(here, 2)
+
+    assert daily(here, everything=True).sent == 2
+
+    assert uuids(receiver.accepted) == sent
+
+
+def test_after_a_run_no_flusher_starts_before_the_next_day(here: Checkout) -> None:
+    midnight = datetime(2026, 1, 4, tzinfo=timezone.utc).timestamp()
+    with freeze_time(NOON):
+        fill(here, 1)
+        daily(here)
+
+    assert here.spool.not_before() == midnight
+    assert not here.spool.flusher_is_due(midnight - 1)
+    assert here.spool.flusher_is_due(midnight)
+
+
+def test_a_run_that_failed_may_run_again_the_same_day(here: Checkout, receiver: Receiver) -> None:
+    with freeze_time(NOON) as clock:
+        fill(here, 1)
+        clock.tick(timedelta(days=2))
+        receiver.answer_always(lambda _request: Answer(503))
+
+        daily(here)
+
+        assert here.spool.not_before() - time.time() <= 60
+
+
+def test_a_run_that_finds_nothing_due_keeps_how_the_last_real_one_went(here: Checkout) -> None:
+    with freeze_time(NOON) as clock:
+        fill(here, 2)
+        clock.tick(timedelta(days=2))
+        daily(here)
+        clock.tick(timedelta(days=1))
+
+        assert daily(here).sent == 0
+
+        assert (history.load_state(here.spool).sent, history.load_state(here.spool).at) == (2, time.time() - 86_400)
+
+
+def test_events_that_a_wrong_clock_dated_after_tomorrow_are_dropped_and_counted(
+    here: Checkout, receiver: Receiver
+) -> None:
+    now = time.time()
+    fill(here, 2, when=now + 2 * 86_400)
+    tomorrow = fill(here, 1, first=9, when=now + 86_400)
+
+    state = run(here)
+
+    assert (state.from_the_future, state.sent) == (2, 1)
+    assert uuids(receiver.accepted) == tomorrow
+
+
+def test_a_flusher_that_finds_nothing_due_never_loads_the_sdk(here: Checkout) -> None:
+    fill(here, 1)
+    os.close(here.spool.make_folder())
+    code = (
+        "import sys, os; from onramp_analytics import flush; flush.sends_at_once = lambda root: False; flush.main();"
+        "print([name for name in ('posthog', 'requests') if name in sys.modules])"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", code, here.path, here.path], capture_output=True, text=True, check=True, env=here.env
+    )
+
+    assert done.stdout == "[]\n"
+    assert here.spool.not_before() == schedule.next_day(time.time())
+
+
+# -- senders that never come to their end ------------------------------------------------------------------------------
+
+
+def test_senders_that_are_killed_each_time_are_counted_until_one_comes_to_its_end(
     here: Checkout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    own = Spool(userspool.make_home(here.root))
-    for spool in (here.spool, own):
-        spools.make_folder(spool)
-    given, clock = list[float](), [1000.0]
+    class Killed(BaseException):
+        pass
 
-    def long_run(_spool: Spool, _root: bytes, seconds: float) -> State:
-        given.append(seconds)
-        clock[0] += 60
-        return State()
+    def killed(_seconds: float) -> None:
+        raise Killed
 
-    monkeypatch.setattr(flush, "run", long_run)
-    monkeypatch.setattr("onramp_analytics.flush.time.monotonic", lambda: clock[0])
-    monkeypatch.setattr("sys.argv", ["flush", str(here.path), str(here.path)])
+    monkeypatch.setattr(detached, "time", SimpleNamespace(time=time.time, sleep=killed))
+    fill(here, 1)
+    for number in (1, 2, 3):
+        here.spool.release()
+        with pytest.raises(Killed):
+            detached.linger(here.spool)
+        assert history.unfinished(here.spool) == number
+        assert any("never finished" in said for said in here.status()["problems"]) == (number == 3)
 
-    flush.main()
+    assert "`onramp-analytics flush`" in "".join(here.status()["problems"])
 
-    assert given == [flush.RUN, flush.RUN - 60]
+    assert run(here).sent == 1
+
+    assert history.unfinished(here.spool) == 0
+    assert here.status()["problems"] == []

@@ -1,4 +1,4 @@
-"""The rules of the house: who may import whom, and how little the hot path loads."""
+"""How little the hot path loads, and how short the modules are."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def _statements(body: list[ast.stmt]) -> list[ast.stmt]:
 
 
 @pytest.mark.parametrize("module", sorted(HOT - {"__main__"}))
-def test_a_hot_room_imports_only_built_in_modules_and_hot_rooms(module: str) -> None:
+def test_a_hot_module_imports_only_built_in_modules_and_hot_modules(module: str) -> None:
     for other in imports_at_load(module) - HOT:
         assert other in CHEAP, (
             f"{module} imports {other} and runs inside somebody's make command: {other} would cost more than the "
@@ -132,5 +132,5 @@ def test_the_public_names_are_these() -> None:
     assert (PACKAGE / "py.typed").exists()
 
 
-def test_no_module_has_outgrown_its_room() -> None:
+def test_no_module_has_more_than_300_lines() -> None:
     assert {p.name: n for p in PACKAGE.rglob("*.py") if (n := len(p.read_text().splitlines())) > 300} == {}

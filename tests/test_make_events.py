@@ -203,7 +203,7 @@ def test_a_folder_that_cannot_be_compared_keeps_its_names(
     compare(counted)
 
     assert queued(counted)[len(before) :] == [("override_disabled", "plex-nfs")]
-    assert b"service plex\n" in make_events._listed(counted.spool)
+    assert b"service plex\n" in (make_events._listed(counted.spool) or b"")
 
 
 def test_names_that_no_service_of_onramp_could_have_are_not_looked_at(counted: Checkout) -> None:

@@ -1,4 +1,4 @@
-"""`onramp.lock`: ours are three keys, everything else is somebody else's and stays as it is."""
+"""`onramp.lock`: ours are eight keys, everything else is somebody else's and stays as it is."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from onramp_analytics import settings
+from tests.conftest import STRANGER, put
 
 ours = st.dictionaries(st.sampled_from(settings.KEYS), st.sampled_from([b"0", b"1", b"x"]), min_size=1)
 #: Lines of others: no line break, no NUL, and not one of our keys.
@@ -20,6 +21,7 @@ foreign_line = (
     .map(lambda b: b.replace(b"\n", b"").replace(b"\0", b""))
     .filter(lambda line: line.partition(b"=")[0] not in settings.KEYS)
 )
+some_of_ours = st.dictionaries(st.sampled_from(settings.KEYS), st.none() | st.sampled_from([b"0", b"1", b"x"]))
 foreign_file = st.lists(foreign_line).map(lambda lines: b"".join(line + b"\n" for line in lines))
 
 
@@ -37,6 +39,24 @@ def test_what_was_set_is_what_is_read_whatever_was_there(content: bytes, changes
     found = settings.parse(settings.updated(content, changes))
 
     assert {key: found[key] for key in changes} == changes
+
+
+@given(content=st.binary() | foreign_file, before=ours, changes=some_of_ours)
+def test_a_key_that_is_set_to_none_is_gone_and_the_others_are_as_they_were(
+    content: bytes, before: dict[bytes, bytes], changes: dict[bytes, bytes | None]
+) -> None:
+    old = settings.updated(content, before)
+
+    new = settings.updated(old, changes)
+
+    expected = {**settings.parse(old), **changes}
+    assert settings.parse(new) == {key: value for key, value in expected.items() if value is not None}
+    assert settings.updated(new, changes) == new
+
+
+@given(content=foreign_file, before=ours)
+def test_removing_all_of_our_keys_leaves_what_was_there_before_us(content: bytes, before: dict[bytes, bytes]) -> None:
+    assert settings.updated(settings.updated(content, before), dict.fromkeys(settings.KEYS)) == content
 
 
 def test_a_key_keeps_its_place_and_its_repeats_go() -> None:
@@ -67,48 +87,82 @@ def test_a_new_file_is_readable_by_all_and_an_old_one_keeps_its_mode(tmp_path: P
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
-def test_a_file_that_root_writes_belongs_to_the_owner_of_the_folder(tmp_path: Path) -> None:
-    os.chown(tmp_path, 1234, 1235)
-
-    settings.change(bytes(tmp_path), {settings.ENABLED: b"1"})
-
-    found = (tmp_path / "onramp.lock").stat()
-    assert (found.st_uid, found.st_gid) == (1234, 1235)
-
-
-def test_a_symbolic_link_is_neither_read_nor_replaced(tmp_path: Path) -> None:
-    elsewhere = tmp_path / "elsewhere"
-    elsewhere.write_bytes(b"ANALYTICS_ENABLED=1\n")
-    root = tmp_path / "root"
-    root.mkdir()
-    (root / "onramp.lock").symlink_to(elsewhere)
-
-    assert settings.read(bytes(root)) is None
-    with pytest.raises(OSError, match="move it away"):
-        settings.change(bytes(root), {settings.ENABLED: b"0"})
-    assert elsewhere.read_bytes() == b"ANALYTICS_ENABLED=1\n"
-
-
-@pytest.mark.parametrize("kind", ["folder", "fifo", "too large"])
-def test_what_is_no_text_file_is_off_and_is_left_alone(tmp_path: Path, kind: str) -> None:
+def test_another_users_file_says_nothing_and_a_change_makes_it_ours(tmp_path: Path) -> None:
+    """Its owner is who agreed, so `enable` replaces it; the lines of others stay."""
     file = tmp_path / "onramp.lock"
-    if kind == "folder":
-        file.mkdir()
-    elif kind == "fifo":
-        os.mkfifo(file)
+    file.write_bytes(b"OTHER=1\nANALYTICS_ENABLED=1\n")
+    os.chown(file, STRANGER, STRANGER)
+
+    assert settings.load(bytes(tmp_path)) is None
+    settings.change(bytes(tmp_path), {settings.ENABLED: b"0"})
+
+    assert settings.load(bytes(tmp_path)) == b"OTHER=1\nANALYTICS_ENABLED=0\n"
+
+
+@pytest.mark.parametrize("kind", ["folder", "fifo", "device", "dangling link", "link", "too large"])
+def test_what_is_not_a_small_file_is_off_and_is_left_alone(tmp_path: Path, kind: str) -> None:
+    file, victim = tmp_path / "onramp.lock", tmp_path / "victim"
+    victim.write_bytes(b"ANALYTICS_ENABLED=1\n")
+    if kind == "link":
+        file.symlink_to(victim)
     else:
-        file.write_bytes(b"ANALYTICS_ENABLED=1\n" * 10_000)
+        put(file, kind)
     before = file.lstat()
 
-    if kind != "fifo":  # an empty FIFO reads as an empty file, which says nothing either
-        assert settings.read(bytes(tmp_path)) is None
-    assert settings.parse(settings.read(bytes(tmp_path))) == {}
-    with pytest.raises(OSError, match="move it away"):
+    assert settings.load(bytes(tmp_path)) is None
+    for change in (settings.remove, lambda root: settings.change(root, {settings.ENABLED: b"1"})):
+        with pytest.raises(OSError, match=r"onramp\.lock"):
+            change(bytes(tmp_path))
+
+    assert os.path.samestat(file.lstat(), before)
+    assert sorted(os.listdir(tmp_path)) == ["onramp.lock", "victim"]
+    assert victim.read_bytes() == b"ANALYTICS_ENABLED=1\n"
+
+
+def test_a_file_without_permission_is_off_and_is_left_alone(ordinary_user: Path) -> None:
+    put(ordinary_user / "onramp.lock", "0 mode")
+
+    assert settings.load(bytes(ordinary_user)) is None
+    with pytest.raises(PermissionError):
+        settings.change(bytes(ordinary_user), {settings.ENABLED: b"1"})
+
+    assert os.listdir(ordinary_user) == ["onramp.lock"]
+
+
+def test_remove_leaves_what_others_wrote_and_no_empty_file(tmp_path: Path) -> None:
+    file = tmp_path / "onramp.lock"
+    settings.change(bytes(tmp_path), dict.fromkeys(settings.KEYS, b"1"))
+    settings.remove(bytes(tmp_path))
+    assert os.listdir(tmp_path) == []
+
+    file.write_bytes(b"OTHER=1\nANALYTICS_ID=x\n")
+    settings.remove(bytes(tmp_path))
+    assert file.read_bytes() == b"OTHER=1\n"
+    file.unlink()
+    settings.remove(bytes(tmp_path))
+
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_change_that_was_overtaken_by_another_one_changes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process was stopped in the middle, and `disable` went on without its lock."""
+    updated, file = settings.updated, tmp_path / "onramp.lock"
+
+    def overtaken(content: bytes, changes: dict[bytes, bytes | None]) -> bytes:
+        file.write_bytes(b"ANALYTICS_ENABLED=0\n")
+        return updated(content, changes)
+
+    monkeypatch.setattr(settings, "updated", overtaken)
+    with pytest.raises(InterruptedError, match="changed meanwhile"):
         settings.change(bytes(tmp_path), {settings.ENABLED: b"1"})
-    assert file.lstat() == before
+
+    assert file.read_bytes() == b"ANALYTICS_ENABLED=0\n"
+    assert os.listdir(tmp_path) == ["onramp.lock"]
 
 
-def test_what_a_killed_writer_left_half_made_is_no_obstacle(tmp_path: Path) -> None:
+def test_what_a_killed_writer_left_is_no_obstacle(tmp_path: Path) -> None:
     (tmp_path / "onramp.lock.new").write_bytes(b"half")
 
     settings.change(bytes(tmp_path), {settings.ENABLED: b"1"})

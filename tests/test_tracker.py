@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import subprocess
 import sys
@@ -13,9 +14,9 @@ from pathlib import Path
 import pytest
 
 import onramp_analytics
-from onramp_analytics import spawn
+from onramp_analytics import consent, events, settings, spawn, tracker
 from onramp_analytics.receiver import Receiver
-from tests.conftest import Checkout, flushers_of, wait_until
+from tests.conftest import STRANGER, Checkout, flushers_of, line, put, uuids, wait_until
 
 
 def track(number: int = 1) -> bool:
@@ -80,7 +81,8 @@ def test_eight_threads_lose_nothing(here: Checkout) -> None:
         assert all(pool.map(track, range(800)))
 
     durations = [event["properties"]["duration_ms"] for event in here.pending()]
-    assert sorted(durations) == list(range(800))
+    assert sorted(durations) == sorted(events.coarse(n) for n in range(800))
+    assert len({event["uuid"] for event in here.pending()}) == 800
 
 
 def test_it_may_be_called_from_asyncio(here: Checkout) -> None:
@@ -98,20 +100,20 @@ def test_it_may_be_called_from_asyncio(here: Checkout) -> None:
 
 def test_it_may_be_called_after_a_fork(here: Checkout) -> None:
     here.hold_back_flusher()
-    track()
+    track(10)
     code = (
         "import os, onramp_analytics as o\n"
         "def t(n): return o.track('command_executed', command='start', success=True, duration_ms=n)\n"
-        "t(1)\n"
+        "t(10)\n"
         "pid = os.fork()\n"
-        "ok = t(2)\n"
+        "ok = t(20)\n"
         "if pid == 0: os._exit(not ok)\n"
         "assert os.waitpid(pid, 0)[1] == 0 and ok\n"
     )
 
     subprocess.run([sys.executable, "-c", code], env=dict(os.environ), check=True)
 
-    assert [e["properties"]["duration_ms"] for e in here.pending()] == [1, 1, 2, 2]
+    assert [e["properties"]["duration_ms"] for e in here.pending()] == [10, 10, 20, 20]
 
 
 def test_a_program_that_goes_on_keeps_no_zombies(here: Checkout, receiver: Receiver) -> None:
@@ -151,3 +153,100 @@ def test_it_costs_little_whatever_is_pending(here: Checkout) -> None:
     Path(os.fsdecode(here.spool.file)).write_bytes(b"{}\n" * 1_000_000)
 
     assert fastest() < 3 * empty
+
+
+def test_only_the_day_is_recorded_whatever_the_hour(here: Checkout) -> None:
+    here.hold_back_flusher()
+    before = events.timestamp(time.time())
+
+    track()
+
+    (event,) = here.pending()
+    assert before <= event["timestamp"] <= events.timestamp(time.time())
+    assert event["timestamp"].endswith("T12:00:00.000000Z")
+
+
+# -- versions of the catalog -------------------------------------------------------------------------------------------
+
+DISABLED = ("service_disabled", {"service_name": "plex", "for_good": True})
+BACKUP = ("backup_made", {"service_name": "plex"})
+
+
+def agreed_to(version: int) -> consent.Consent:
+    found = {settings.ENABLED: b"1", settings.NOTICE_SHOWN: b"1", settings.ID: line().split(b'"')[11]}
+    return consent.decide({}, "", {**found, settings.AGREED: b"%d" % version}, is_here=True)
+
+
+@pytest.mark.usefixtures("version_2")
+@pytest.mark.parametrize(("version", "names"), [(1, ["service_disabled"]), (2, ["service_disabled", "backup_made"])])
+def test_an_older_consent_goes_on_with_exactly_what_it_agreed_to(version: int, names: list[str]) -> None:
+    lines = tracker.compose([DISABLED, BACKUP], agreed_to(version), b"").splitlines()
+
+    assert [json.loads(line)["event"] for line in lines] == names
+    assert (b"for_good" in lines[0]) is (version == 2)
+
+
+@pytest.mark.usefixtures("version_2")
+def test_a_new_event_under_an_older_consent_is_not_stored_and_starts_nothing(here: Checkout) -> None:
+    assert onramp_analytics.track("backup_made", service_name="plex") is False
+
+    assert here.files() == {"onramp.lock"}
+    assert onramp_analytics.track("service_disabled", service_name="plex", for_good=True) is True
+    assert b"for_good" not in Path(os.fsdecode(here.spool.file)).read_bytes()
+
+
+@pytest.mark.usefixtures("version_2")
+def test_a_programmers_error_in_a_new_event_is_raised_while_analytics_are_off() -> None:
+    with pytest.raises(ValueError, match="needs the property 'for_good'"):
+        tracker.compose([("service_disabled", {"service_name": "plex"})], None, b"")
+
+    assert tracker.compose([DISABLED, BACKUP], None, b"") == b""
+
+
+# -- whose files these are ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["onramp.spool", "onramp.spool.lock", "make.d/analytics.names"])
+@pytest.mark.parametrize("kind", ["folder", "fifo", "device", "dangling link"])
+def test_nothing_in_the_place_of_a_file_of_ours_hangs_or_is_written_to(here: Checkout, name: str, kind: str) -> None:
+    here.hold_back_flusher()
+    place = here.path / name
+    place.unlink(missing_ok=True)
+    put(place, kind)
+    started = time.monotonic()
+
+    track()
+
+    assert time.monotonic() - started < 1
+    assert place.is_symlink() == (kind in ("device", "dangling link"))
+    assert not (here.path / "nowhere").exists()
+
+
+def test_without_published_names_every_name_is_replaced(here: Checkout) -> None:
+    here.hold_back_flusher()
+    (here.path / "make.d/analytics.names").unlink()
+
+    track()
+
+    (event,) = here.pending()
+    assert event["properties"]["command"] == "other"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can work in the checkout of another user")
+def test_root_touches_nothing_in_the_checkout_of_another_user(here: Checkout) -> None:
+    os.chown(here.path, STRANGER, STRANGER)
+
+    assert track() is False
+    assert here.files() == {"onramp.lock"}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_another_users_spool_gets_no_event(here: Checkout) -> None:
+    here.hold_back_flusher()
+    place = Path(os.fsdecode(here.spool.file))
+    place.touch()
+    os.chown(place, STRANGER, STRANGER)
+
+    assert track() is False
+    assert place.read_bytes() == b""
+    assert uuids(here.spool) == []

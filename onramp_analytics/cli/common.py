@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections.abc import Mapping
 from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
 import click
 
+from onramp_analytics import optin
 from onramp_analytics.checkout import find
 from onramp_analytics.consent import AT_ONCE
 from onramp_analytics.errors import CouldNot
@@ -24,7 +26,7 @@ def checkout(context: click.Context) -> bytes:
     """Return the checkout that the command is about.
 
     Raises:
-        CouldNot: there is none.
+        CouldNot: there is none, or it is another user's and this is root.
     """
     named = os.fsencode(context.obj) if context.obj else None
     found = find(named, os.environb)
@@ -32,6 +34,7 @@ def checkout(context: click.Context) -> bytes:
         raise CouldNot("this is not an OnRamp checkout: change to one, or name it with --root DIR")
     if not os.path.isdir(found):
         raise CouldNot(f"there is no folder {os.fsdecode(found)}: name the OnRamp checkout with --root DIR")
+    optin.refuse_root(found)
     return found
 
 
@@ -41,8 +44,12 @@ def counted(number: int, what: str) -> str:
 
 
 def echo(text: str) -> str:
-    """Return text for a terminal: a path, or what a server or a file said, never puts a control character on it."""
-    return "".join(c if c.isprintable() or c == "\n" else "?" for c in text)
+    """Return text for a terminal: a path, or what a server or a file said, never puts a control character on it.
+
+    Characters that standard output does not take are replaced here, since click would write UTF-8 in their place.
+    """
+    shown = text if can_show("…") else text.replace("…", "...")
+    return "".join(c if c == "\n" or (c.isprintable() and can_show(c)) else "?" for c in shown)
 
 
 def can_show(text: str) -> bool:
@@ -62,14 +69,31 @@ def schedule(how_often: Send, due: str = "") -> str:
         due: the day on which the next ones are due, for the user; empty if nothing is queued.
     """
     if how_often == AT_ONCE:
-        return "Events are sent at once, some seconds after a command, to a project of your own."
+        return "Events are sent at once, some seconds after a command."
     when = f"; the next are due on {due}" if due else ", so you can see them, send them, or delete them before"
     return f"Events are sent once a day, a day after they happened{when}."
 
 
+def left_out(counts: Mapping[str, int]) -> list[tuple[int, str]]:
+    """Return how many events were not sent, and why: (number, what they are)."""
+    return [(counts[name], label) for name, label in _LEFT_OUT if counts[name]]
+
+
+_LEFT_OUT = (
+    ("refused", "event refused by the server"),
+    ("expired", "event older than 90 days"),
+    ("from_the_future", "event dated after tomorrow"),
+    ("former_id", "event of a former identifier"),
+    ("skipped", "damaged line"),
+)
+
+
 def day(timestamp: str, later: int = 0) -> str:
     """Return the day of an event, or a later one, as "5 January 2026"."""
-    found = date.fromisoformat(timestamp[:10]) + timedelta(days=later)
+    try:
+        found = date.fromisoformat(timestamp[:10]) + timedelta(days=later)
+    except (ValueError, OverflowError):  # a damaged line may name a 31 February
+        return timestamp[:10]
     return f"{found.day} {found:%B %Y}"
 
 

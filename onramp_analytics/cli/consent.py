@@ -29,11 +29,11 @@ def enable(context: click.Context) -> None:
     deleted = optin.enable(root)
     click.echo(notice_text(root))
     if deleted:
-        click.echo(f"{counted(deleted, 'event')} queued by somebody else, or for another folder, was deleted first.")
+        click.echo(f"\nDeleted first: {counted(deleted, 'event')}, queued by another user or in another folder.")
     sys.stdout.flush()
     now = optin.notice_was_shown(root)
     if not now.on:
-        click.echo(f"In this shell they stay off: {now.why}.", err=True)
+        click.echo(f"Analytics stay off for now: {now.why}.", err=True)
 
 
 def _covers(root: bytes, now: consent.Consent) -> bool:
@@ -55,9 +55,9 @@ def notice(context: click.Context) -> None:
     Where the environment alone turns analytics on this is the whole notice, and does what `enable` does. Where the
     catalog has something newer than the person agreed to it is one line.
     """
-    root = checkout(context)
-    now = consent.ask(os.environb, root)
     with suppress(CouldNot):  # then it is shown again, and nothing is recorded before
+        root = checkout(context)
+        now = consent.ask(os.environb, root)
         if now.asks:
             optin.enable(root)
             click.echo(notice_text(root), err=True)
@@ -107,9 +107,6 @@ def disable(context: click.Context) -> None:
     root = checkout(context)
     was_on = consent.ask(os.environb, root).on
     gone = optin.disable(root)
-    now = consent.ask(os.environb, root)
-    if now.on:
-        raise CouldNot(f"queued events were deleted, but analytics stay on in this shell: {now.why}: unset it")
     if not (was_on or gone.events or gone.id):
         click.echo("Analytics are off, and were before. Nothing is sent.")
         return

@@ -1,4 +1,4 @@
-"""demo: the whole way of an event, on a throw-away checkout, with a receiver on this machine as the destination."""
+"""demo: the full workflow on a temporary checkout, with a receiver on this machine as the destination."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from rich.console import Console
 
 from onramp_analytics import consent, events
 from onramp_analytics.checkout import NAMES
+from onramp_analytics.cli.common import counted
 from onramp_analytics.errors import CouldNot
 from onramp_analytics.outbox import locks
 from onramp_analytics.receiver import Receiver
@@ -23,6 +24,7 @@ from onramp_analytics.spool import Spool
 
 KEY = "phc_demo"  # the receiver takes any
 PATIENCE = 60.0  # seconds for the detached flusher: it lingers three, and loads for less than one
+ONRAMP = "OnRamp itself sends once a day, a day after the events; this demo sends at once, as to a project of your own."
 TRACKED = (
     ("service_enabled", "service_name=plex", "has_scaffold=true"),
     ("service_enabled", "service_name=my-private-wiki", "has_scaffold=false"),
@@ -35,9 +37,9 @@ PUBLISHED = "command enable-service\noverride plex-nfs\nservice plex\n"
 
 @click.command()
 def demo() -> None:
-    """See everything work, on a throw-away checkout and a receiver on this machine.
+    """See everything work, on a temporary checkout and a receiver on this machine.
 
-    Nothing leaves the machine, and nothing is left behind. Exit status 1 when a step does not do what it says.
+    Nothing is sent anywhere else, and no file is left behind. Exit status 1 if a step does not do what it says.
     """
     if consent.do_not_track(os.environb):
         raise CouldNot("DO_NOT_TRACK is set, and nothing overrides it: run `env -u DO_NOT_TRACK make demo`")
@@ -75,12 +77,12 @@ class Demo:
         self._disable()
         self._console.print(
             f"\n[bold green]It works:[/] {len(pending)} events were tracked in {slowest:.0f} ms or less each, "
-            f"shown before they left, and delivered {took:.1f} s later in "
-            f"{len(self._receiver.requests)} request by a flusher that no command waited for."
+            f"shown before they were sent, and delivered {took:.1f} s later in "
+            f"{counted(len(self._receiver.requests), 'request')}, in the background."
         )
 
     def _make_checkout(self) -> None:
-        self._say("A throw-away OnRamp checkout, and a receiver that answers as PostHog does", str(self._receiver.url))
+        self._say("A temporary OnRamp checkout, and a receiver that answers like PostHog", str(self._receiver.url))
         (self._root / "services-available").mkdir(parents=True)
         (self._root / "Makefile").touch()
         names = self._root / os.fsdecode(NAMES)
@@ -95,6 +97,7 @@ class Demo:
         notice = self._run("enable")
         self._check("Analytics enabled" in notice, "`enable` did not show the notice")
         self._console.print(notice, end="", markup=False)
+        self._console.print(f"\n{ONRAMP}")
 
     def _track(self) -> float:
         """Track a few events, and return the milliseconds of the slowest."""
@@ -109,18 +112,18 @@ class Demo:
         return max(times)
 
     def _show_pending(self) -> list[dict[str, Any]]:
-        self._say("Look: what waits is what will be sent; a name that OnRamp does not publish is `custom`")
+        self._say("Look: queued events, exactly as they will be sent; a name that OnRamp does not publish is `custom`")
         pending = [json.loads(line) for line in self._run("show-pending").splitlines()]
         for event in pending:
             own = {k: v for k, v in event["properties"].items() if k not in events.FIXED}
             self._console.print(f"  {event['event']:<17} {json.dumps(own)}", markup=False)
-        self._check(len(pending) == len(TRACKED), f"{len(pending)} of {len(TRACKED)} events wait")
+        self._check(len(pending) == len(TRACKED), f"{len(pending)} of {len(TRACKED)} events are queued")
         self._check("my-private-wiki" not in json.dumps(pending), "a private name is in the spool")
         return pending
 
     def _wait_for_delivery(self, pending: list[dict[str, Any]]) -> float:
         """Wait for the flusher that `track` started, and return the seconds that it took."""
-        self._say("Wait: the detached flusher lingers for a moment, so that several commands share one request")
+        self._say("Wait: the uploader pauses for a moment, so that several commands share one request")
         started = time.monotonic()
         arrived = self._receiver.wait_for(len(pending), PATIENCE)
         took = time.monotonic() - started

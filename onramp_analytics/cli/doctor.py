@@ -61,6 +61,9 @@ def _marks() -> dict[str, str]:
 
 def _show(found: list[Check]) -> None:
     table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column()
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")  # a long path is shown whole
     for check in found:
         table.add_row(Text(_marks()[check.state], _STYLES[check.state]), check.what, Text(echo(check.said)))
     Console(highlight=False).print(table)
@@ -71,13 +74,17 @@ def _online(root: bytes, now: Consent) -> Check:
     if not now.on:
         return Check("online", NOTE, "not contacted, since analytics are off")
     from onramp_analytics.posthog import capture  # loads posthog
+    from onramp_analytics.posthog.sender import Stop, require_consent
 
     try:
         where = destination.of(root, os.environ)
     except Misconfigured as error:
         return Check("online", WRONG, f"not contacted: {error}")
-    with capture.open_session(where) as session:
-        outcome = capture.send(session, where, [])
+    try:
+        with capture.open_session(where, lambda: require_consent(root)) as session:
+            outcome = capture.send(session, where, [])
+    except Stop as stop:
+        return Check("online", NOTE, f"not contacted: {stop.outcome.reason}")
     if outcome.kind in (ACCEPTED, REJECTED):  # to a batch without events PostHog may say either
         return Check("online", OK, f"{where.host} answers like PostHog")
     return Check("online", WRONG, f"{where.host}: {outcome.reason}: look at host, key, proxy and network")

@@ -11,7 +11,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from onramp_analytics import consent
+from onramp_analytics import consent, optin
 from onramp_analytics.checkout import find
 from onramp_analytics.cli.common import as_json
 from onramp_analytics.events import EVENTS, FIXED, VERSION
@@ -42,7 +42,10 @@ def events(context: click.Context, *, only_new: bool, as_json: bool) -> None:
 
 def _agreed(context: click.Context) -> int:
     root = find(os.fsencode(context.obj) if context.obj else None, os.environb)
-    return consent.ask(os.environb, root).version if root else 0
+    if root is None:
+        return 0
+    optin.refuse_root(root)
+    return consent.ask(os.environb, root).version
 
 
 def sections(since: int = 0) -> Iterator[Section]:

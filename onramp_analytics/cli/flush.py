@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import time
+from dataclasses import asdict
 
 import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from onramp_analytics import consent
-from onramp_analytics.cli.common import checkout, counted
+from onramp_analytics.cli.common import checkout, counted, left_out
 from onramp_analytics.errors import CouldNot
 from onramp_analytics.outbox import locks, segments
 from onramp_analytics.outbox.history import State
@@ -48,7 +49,7 @@ def flush(context: click.Context, timeout: float) -> None:
 
 def _send(spool: Spool, root: bytes, until: float) -> State:
     """Wait for the flusher that may be at work, and send what it left."""
-    from onramp_analytics import flush as sender  # loads posthog, which takes longer than all other commands
+    from onramp_analytics import flush as sender
 
     try:
         os.close(spool.make_folder())
@@ -59,7 +60,13 @@ def _send(spool: Spool, root: bytes, until: float) -> State:
             columns = TextColumn("sending"), BarColumn(), MofNCompleteColumn()
             with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
                 task = bar.add_task("sending", total=segments.count(spool))
-                return sender.run(spool, root, until - time.monotonic(), lambda done: bar.advance(task, done))
+                at_once = sender.sends_at_once(root)
+                return sender.run(
+                    *(spool, root, until - time.monotonic()),
+                    lambda done: bar.advance(task, done),
+                    everything=True,
+                    at_once=at_once,
+                )
     except OSError as error:
         what = os.fsdecode(error.filename or "the spool")
         raise CouldNot(f"{what} cannot be used ({error.strerror}): see `onramp-analytics doctor`") from None
@@ -67,13 +74,8 @@ def _send(spool: Spool, root: bytes, until: float) -> State:
 
 def _report(state: State) -> None:
     parts = [f"sent {counted(state.sent, 'event')}"]
-    if state.refused:
-        parts.append(f"{state.refused} refused by the server")
-    if state.expired:
-        parts.append(f"{state.expired} too old")
-    if state.skipped:
-        parts.append(f"{counted(state.skipped, 'damaged line')} skipped")
-    if state.outcome == ACCEPTED or any((state.sent, state.refused, state.expired, state.skipped)):
+    parts += [counted(number, label) for number, label in left_out(asdict(state))]
+    if state.outcome == ACCEPTED or state.sent or len(parts) > 1:
         click.echo(", ".join(parts).capitalize() + ".")
     if state.outcome != ACCEPTED:
         raise CouldNot(f"the rest is kept: {state.reason}")

@@ -3,63 +3,143 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 import click
 
-from onramp_analytics import optin
+from onramp_analytics import __version__, optin, settings
 from onramp_analytics.cli.common import counted
+from onramp_analytics.errors import CouldNot
+from onramp_analytics.integration import conf, tree
 from onramp_analytics.integration import install as integration
-from onramp_analytics.integration.install import Change
+from onramp_analytics.integration.install import Options, Plan
+from onramp_analytics.integration.tree import Change
 
 _FOLDER = click.Path(path_type=Path)
-_MOST_LINES = 20  # of the catalogue's difference; the file itself is there to be read
+_MOST_LINES = 20  # of the names that came and went; the file itself is there to be read
 
 
 @click.command()
 @click.argument("folder", metavar="DIR", type=_FOLDER)
+@click.option("--wheel", metavar="FILE", type=_FOLDER, help="What users install: a wheel, which is put into DIR.")
+@click.option("--package", metavar="SPEC", help="What users install: a version, like onramp-analytics==0.2.0.")
 @click.option("--api-key", metavar="phc_…", help="The key of OnRamp's PostHog project; public by design.")
-@click.option("--host", metavar="URL", help="Where the events go, where that is not PostHog's US cloud.")
-def install(folder: Path, api_key: str | None, host: str | None) -> None:
-    """Put the make integration into an OnRamp checkout.
+@click.option("--host", metavar="URL", help="Where events are sent; PostHog's US cloud by default.")
+@click.option("--send", metavar="WHEN", help="When events are sent: daily (default) or at-once.")
+@click.option("--docs-url", metavar="URL", help="The page for users on the web; docs/analytics.md by default.")
+@click.option("--contact", metavar="TEXT", help="How users reach the people who run the project.")
+@click.option("--upstream", metavar="REMOTE/BRANCH", help="Do not ask OnRamp's repository for its newest commit.")
+@click.option("--check", is_flag=True, help="Change nothing; exit 1 if something differs.")
+def install(
+    folder: Path,
+    wheel: Path | None,
+    package: str | None,
+    upstream: str | None,
+    *,
+    check: bool,
+    **given: str | None,
+) -> None:
+    """Install the make integration into an OnRamp checkout.
 
-    Safe to run again: it brings everything up to date, and the second time it changes nothing.
+    Safe to run repeatedly: updates what is out of date, and keeps the settings that are not given. The names that may
+    be sent come from the newest commit of OnRamp's own repository.
     """
-    changes, difference = integration.install(folder.resolve(), api_key, host)
-    _tell(changes, folder.resolve(), "Everything is up to date.")
-    if difference:
-        _tell_names(difference)
-    if changes:
-        click.echo("Now review it and commit it. For users nothing changes before `make analytics-enable`.")
+    if wheel and package:
+        raise click.UsageError("--wheel and --package exclude each other: users install one of the two")
+    named = {option: given[option.removeprefix("--").replace("-", "_")] for option in conf.OPTIONS}
+    options = Options(upstream, package, wheel, named)
+    root = folder.resolve()
+    if check:
+        _show_difference(integration.check(root, options))
+    else:
+        _show_plan(integration.install(root, options))
 
 
-def _tell_names(difference: list[str]) -> None:
-    added = sum(line.startswith("+") for line in difference)
-    click.echo(f"The catalogue: {counted(added, 'name')} more, {counted(len(difference) - added, 'name')} less.")
-    for line in difference[:_MOST_LINES]:
+def _show_plan(plan: Plan) -> None:
+    for line in _verbs(plan.changes):
+        click.echo(line)
+    click.echo(f"The names are from {plan.commit}.")
+    _show_names(plan.names)
+    _show_remarks(plan)
+    if not plan.changes:
+        click.echo("Everything is up to date.")
+        return
+    for page, lines in plan.additions.items():
+        click.echo(f"\nAdd to {page}:\n\n{lines}".rstrip())
+    click.echo("\nReview and commit these changes. Users are not affected until they run `make analytics-enable`.")
+
+
+def _show_difference(plan: Plan) -> None:
+    click.echo(f"Compared with {plan.commit}.")
+    for change in plan.changes:
+        click.echo(f"{change.name} {'is missing' if change.before is None else 'is out of date'}")
+    _show_names(plan.names)
+    _show_remarks(plan)
+    if plan.changes:
+        raise CouldNot("something differs: run this again without --check, then review and commit")
+    click.echo("Everything is up to date.")
+
+
+def _show_names(names: list[str]) -> None:
+    if not names:
+        return
+    added = sum(line.startswith("+") for line in names)
+    click.echo(f"{counted(added, 'name')} added, {len(names) - added} removed:")
+    for line in names[:_MOST_LINES]:
         click.echo(f"  {line}")
-    if len(difference) > _MOST_LINES:
-        click.echo(f"  … and {len(difference) - _MOST_LINES} more")
+    if len(names) > _MOST_LINES:
+        click.echo(f"  … and {len(names) - _MOST_LINES} more")
+
+
+def _show_remarks(plan: Plan) -> None:
+    for name in plan.unpublished:
+        click.echo(f"{name} was committed here, but is not in OnRamp's repository yet: push it, then run this again.")
+    if plan.is_behind:
+        click.echo(f"Users install {plan.program}; this is {__version__}. --wheel or --package changes that.")
+    if not plan.has_key:
+        click.echo("No PostHog project is set, so nothing will be sent: --api-key sets it.")
 
 
 @click.command()
 @click.argument("folder", metavar="DIR", type=_FOLDER)
-@click.option("--purge", is_flag=True, help="Delete pending events and the consent, too.")
+@click.option("--purge", is_flag=True, help="Delete queued events and the consent, too.")
 def uninstall(folder: Path, *, purge: bool) -> None:
-    """Take the make integration out of an OnRamp checkout, without a trace."""
-    root = folder.resolve()
-    if purge:
-        optin.disable(os.fsencode(root))
-    changes = integration.uninstall(root, purge=purge)
-    _tell(changes, root, "There was nothing to take out.")
-    left = integration.kept(root)
-    if left:
-        click.echo(f"Kept: {', '.join(left)}. With --purge they go, too.")
+    """Remove the make integration from an OnRamp checkout.
+
+    Queued events and the consent are kept, and listed, unless --purge is given.
+    """
+    with tree.opened(folder.resolve()) as opened:
+        integration.refuse_foreign(opened)
+        done = _purge(opened) if purge else []
+        done += _verbs(integration.uninstall(opened))
+        for line in done or ["Not installed; nothing to remove."]:
+            click.echo(line)
+        left = integration.kept(opened)
+    if left and not purge:
+        click.echo(f"Kept: {', '.join(left)}. Use --purge to delete them.")
 
 
-def _tell(changes: list[Change], root: Path, nothing: str) -> None:
-    for change in changes:
-        verb = "wrote" if change.before is None else "deleted" if change.after is None else "changed"
-        click.echo(f"{verb} {change.path.relative_to(root)}")
-    if not changes:
-        click.echo(nothing)
+def _purge(opened: tree.Tree) -> list[str]:
+    """Opt out, remove our lines of `onramp.lock`, and return what was deleted, one line each."""
+    before = integration.kept(opened)
+    if not before:
+        return []
+    root = os.fsencode(opened.path)
+    optin.disable(root)
+    try:
+        settings.remove(root)  # analytics are off, so there is no other writer
+    except OSError as error:
+        raise CouldNot(
+            f"onramp.lock could not be written ({error.strerror}): correct that, then run this again"
+        ) from None
+    after = integration.kept(opened)
+    changed = ["changed onramp.lock: the lines of others are kept"] if "onramp.lock" in after else []
+    return [f"deleted {name}" for name in before if name not in after] + changed
+
+
+def _verbs(changes: Iterable[Change]) -> list[str]:
+    return [
+        f"{'wrote' if change.before is None else 'deleted' if change.after is None else 'changed'} {change.name}"
+        for change in changes
+    ]

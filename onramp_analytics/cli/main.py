@@ -34,8 +34,8 @@ from onramp_analytics.errors import CouldNot
 def commands(context: click.Context, root: str | None) -> None:
     """Opt-in, anonymous usage analytics for OnRamp.
 
-    Nothing is collected before `enable`. What is collected waits in a file that `show-pending` prints, and is sent
-    later by a process that no command waits for.
+    Nothing is collected before `enable`. Events are queued in a file that `show-pending` prints, and are sent later in
+    the background.
     """
     context.obj = root
 
@@ -58,6 +58,7 @@ def main() -> int:
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # closed by the caller
             setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115  (until the process ends)
+        getattr(sys, name).reconfigure(errors="replace")  # an ASCII terminal gets ASCII
     try:
         status = commands.main(prog_name="onramp-analytics", standalone_mode=False)
         sys.stdout.flush()

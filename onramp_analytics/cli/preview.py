@@ -6,15 +6,15 @@ import json
 import os
 import time
 import urllib.parse
-from collections import Counter
 from collections.abc import Iterator
 
 import click
 
 from onramp_analytics import checkout as checkouts
 from onramp_analytics import consent, events, make_events
-from onramp_analytics.cli.common import as_json, checkout, counted
+from onramp_analytics.cli.common import as_json, checkout, counted, echo
 from onramp_analytics.errors import CouldNot, Misconfigured
+from onramp_analytics.outbox.history import Counts
 from onramp_analytics.outbox.overview import Outbox
 from onramp_analytics.outbox.segments import Pending
 from onramp_analytics.posthog import destination
@@ -40,9 +40,11 @@ def preview(context: click.Context, *, as_json: bool) -> None:
 
     root = checkout(context)
     what, found = _found(root)
+    shown, wrong = _shown(root)
     if not as_json:
         click.echo(f"{what}\n")
-    shown = _shown(root)
+        if wrong:
+            click.echo(echo(f"Events are sent nowhere yet ({wrong}), so the address and the key are examples.\n"))
     for batch in flush.batches(found):
         _show(_request(shown, batch), shown, as_json=as_json)
     if not as_json:
@@ -52,7 +54,7 @@ def preview(context: click.Context, *, as_json: bool) -> None:
 def _found(root: bytes) -> tuple[str, list[Pending]]:
     """Return what is shown, in a sentence and as events."""
     if consent.ask(os.environb, root).on:
-        found = list(Outbox(root).pending(Counter()))
+        found = list(Outbox(root).pending(Counts()))
         if found:
             return "These events are queued. This is how they will be sent:", found
     else:
@@ -94,13 +96,13 @@ def _example(of: events.Property) -> events.Value:
     raise AssertionError(f"add an example for {of.name}")
 
 
-def _shown(root: bytes) -> Destination:
-    """Return where the request would go, with the key made unreadable."""
+def _shown(root: bytes) -> tuple[Destination, str]:
+    """Return where the request would be sent, with the key made unreadable; or an example, and what is wrong."""
     try:
         where = destination.of(root, os.environ)
-    except Misconfigured:
-        return Destination("phc_none", destination.US_CLOUD)
-    return Destination(destination.masked(where.key).replace("…", "..."), where.host)
+    except Misconfigured as error:
+        return Destination("phc_none", destination.US_CLOUD), str(error)
+    return Destination(destination.masked(where.key).replace("…", "..."), where.host), ""
 
 
 def _request(shown: Destination, batch: list[Pending]) -> Request:
@@ -109,7 +111,7 @@ def _request(shown: Destination, batch: list[Pending]) -> Request:
 
     with Receiver() as receiver:
         here = Destination(shown.key, receiver.url)
-        with capture.open_session(here) as session:
+        with capture.open_session(here, lambda: None) as session:
             session.headers["Host"] = urllib.parse.urlsplit(shown.host).netloc
             outcome = capture.send(session, here, [found.event for found in batch])
         if outcome.kind != ACCEPTED:

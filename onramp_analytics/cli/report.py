@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from rich.text import Text
 
 from onramp_analytics.cli.common import as_json, bar, checkout, counted
 from onramp_analytics.errors import Misconfigured
+from onramp_analytics.outbox.history import Counts
 from onramp_analytics.outbox.overview import Outbox
 from onramp_analytics.posthog import destination
 from onramp_analytics.report import page
@@ -37,7 +37,7 @@ def report(context: click.Context, html: Path | None, *, as_json: bool) -> None:
     root = checkout(context)
     outbox = Outbox(root)
     sent = outbox.sent()
-    queued = [found.event for found in outbox.pending(Counter())]
+    queued = [found.event for found in outbox.pending(Counts())]
     found = reports.summary([*sent, *queued])
     where = _destination(root)
     if html:

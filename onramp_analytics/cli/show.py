@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections import Counter
 from collections.abc import Iterable
+from dataclasses import asdict
 from typing import Any
 
 import click
@@ -14,9 +14,10 @@ from rich.console import Console
 from rich.table import Table
 
 from onramp_analytics import consent, events
-from onramp_analytics.cli.common import as_json, checkout, counted, day, schedule
-from onramp_analytics.outbox import overview
+from onramp_analytics.cli.common import as_json, checkout, counted, day, left_out, schedule
+from onramp_analytics.outbox.history import Counts
 from onramp_analytics.outbox.overview import Outbox
+from onramp_analytics.outbox.schedule import DAYS_TO_LOOK
 from onramp_analytics.posthog import destination
 
 
@@ -29,15 +30,13 @@ def show_pending(context: click.Context, *, as_json: bool) -> None:
     A table on a terminal; one JSON object per line with --json or in a pipe.
     """
     root = checkout(context)
-    counts: Counter[str] = Counter()
-    found = [pending.event for pending in Outbox(root).pending(counts)]
-    _show(found, as_json=as_json, nothing="Nothing is queued. Sent events: onramp-analytics show-sent")
-    for what, label in ((overview.SKIPPED, "damaged line"), (overview.EXPIRED, "event that is too old")):
-        if counts[what]:
-            click.echo(f"{counted(counts[what], label)} left out.", err=True)
-    if found and not as_json and sys.stdout.isatty() and consent.ask(os.environb, root).on:
-        oldest = min(event["timestamp"] for event in found)
-        click.echo(schedule(destination.send(root, os.environ), day(oldest, 2)))
+    counts = Counts()
+    found = (pending.event for pending in Outbox(root).pending(counts))
+    oldest = _show(found, as_json=as_json, nothing="Nothing is queued. Sent events: onramp-analytics show-sent")
+    for number, label in left_out(asdict(counts)):
+        click.echo(f"{counted(number, label)} left out.", err=True)
+    if oldest and consent.ask(os.environb, root).on:
+        click.echo(schedule(destination.send(root, os.environ), day(oldest, DAYS_TO_LOOK)))
         click.echo("To send them now: make analytics-flush. To delete them: make analytics-disable.")
 
 
@@ -54,20 +53,24 @@ def show_sent(context: click.Context, *, as_json: bool) -> None:
     _show(found, as_json=as_json, nothing="Nothing was sent. Queued events: onramp-analytics show-pending")
 
 
-def _show(found: Iterable[dict[str, Any]], *, as_json: bool, nothing: str) -> None:
+def _show(found: Iterable[dict[str, Any]], *, as_json: bool, nothing: str) -> str:
+    """Print events; return the timestamp of the oldest that was shown in a table, or nothing."""
     if as_json or not sys.stdout.isatty():
         for event in found:
             click.echo(json.dumps(event))
-        return
+        return ""
+    oldest = ""
     table = Table("day", "event", "properties", box=None, padding=(0, 2, 0, 0))
     for event in found:
         own = {k: v for k, v in event["properties"].items() if k not in events.FIXED}
         values = "  ".join(f"{k}={json.dumps(v)}" for k, v in own.items())
+        oldest = min(oldest or event["timestamp"], event["timestamp"])
         table.add_row(event["timestamp"][:10], event["event"], values)
     if not table.row_count:
         click.echo(nothing)
-        return
+        return ""
     console = Console(highlight=False)
     console.print(table, markup=False)
     fixed = ", ".join(f"{k}={json.dumps(v)}" for k, v in events.FIXED.items())
     console.print(f"Each also holds an identifier and {fixed}. To see them whole: --json", markup=False)
+    return oldest

@@ -6,7 +6,6 @@ import json
 import os
 import textwrap
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from typing import Any
@@ -15,8 +14,9 @@ import click
 from rich.console import Console
 
 from onramp_analytics import consent, health
-from onramp_analytics.cli.common import ago, as_json, checkout, counted, day, echo, schedule
+from onramp_analytics.cli.common import ago, as_json, checkout, counted, day, echo, left_out, schedule
 from onramp_analytics.errors import Misconfigured
+from onramp_analytics.outbox.history import Counts
 from onramp_analytics.outbox.overview import Outbox
 from onramp_analytics.posthog import destination
 from onramp_analytics.posthog.outcome import ACCEPTED
@@ -45,12 +45,13 @@ def look(root: bytes) -> dict[str, Any]:
     """Return everything that `status` shows, as it is; times are in seconds since 1970."""
     now, outbox = consent.ask(os.environb, root), Outbox(root)
     last, not_before = outbox.last_run(), outbox.spool.not_before()
-    first = next(outbox.pending(Counter()), None)
+    first = next(outbox.pending(Counts()), None)
     checks = health.checks(root, now, os.environ)
     return {
         "version": 1,
         "on": now.on,
         "why": now.why,
+        "is_here": now.is_here,
         "id": now.id or None,
         "root": os.fsdecode(root),
         "destination": _or_none(lambda: destination.of(root, os.environ).host),
@@ -61,7 +62,7 @@ def look(root: bytes) -> dict[str, Any]:
         "flusher_alive": outbox.flusher_is_alive(),
         "last_run": asdict(last) if last.at else None,
         "next_try": not_before if not_before > time.time() else None,
-        "problems": health.problems(checks) if now.on else [],
+        "problems": health.problems(checks),
         "notes": [check.said for check in checks if check.state == health.NOTE and now.on],
         "turn": _turn(root, now),
     }
@@ -71,9 +72,10 @@ def _turn(root: bytes, now: consent.Consent) -> str | None:
     """Return the command that turns analytics on or off; None if it would refuse."""
     if now.on:
         return "make analytics-disable"
-    if consent.do_not_track(os.environb) or consent.is_another_users(root):
+    if consent.do_not_track(os.environb):
         return None
-    if consent.ENABLED_VARIABLE in os.environb or consent.refusal(consent.env_files(root)):
+    said = os.environb.get(consent.ENABLED_VARIABLE)
+    if (said is not None and said.lower() not in consent.YES) or consent.refusal(consent.env_files(root)):
         return None
     return "make analytics-enable"
 
@@ -99,11 +101,18 @@ def _rows(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield "last send", _last_run(found["last_run"])
         yield "next try", _next_try(found)
     elif found["pending"]:
-        yield "note", f"{queued} will be deleted by `make analytics-enable` and by `make analytics-disable`"
+        yield "note", _left(queued, is_here=found["is_here"])
     for problem in found["problems"]:
         yield "problem", problem
     for note in found["notes"]:
         yield "note", note
+
+
+def _left(queued: str, *, is_here: bool) -> str:
+    """Say what becomes of events that are queued while analytics are off."""
+    if is_here:
+        return f"queued until analytics are on again: {queued}; `make analytics-disable` deletes them"
+    return f"`make analytics-enable` deletes {queued} first, and so does `make analytics-disable`"
 
 
 def _filled(label: str, text: str) -> str:
@@ -116,11 +125,8 @@ def _last_run(run: dict[str, Any] | None) -> str:
     if not run:
         return "never"
     parts = [run["outcome"], f"{counted(run['sent'], 'event')} sent"]
-    parts += [f"{counted(run[what], label)}" for what, label in _LEFT_OUT if run[what]]
+    parts += [counted(number, label) for number, label in left_out(run)]
     return f"{ago(run['at'])}: {', '.join(parts)}"
-
-
-_LEFT_OUT = (("refused", "event refused by the server"), ("expired", "event too old"), ("skipped", "damaged line"))
 
 
 def _next_try(found: dict[str, Any]) -> str:

@@ -33,7 +33,7 @@ from requests.auth import AuthBase
 from onramp_analytics import __version__
 from onramp_analytics.errors import CouldNot, Misconfigured
 from onramp_analytics.posthog import destination
-from onramp_analytics.posthog.capture import clean, network_reason
+from onramp_analytics.posthog.wording import clean, network_reason
 
 KEY_VARIABLE = "POSTHOG_PERSONAL_API_KEY"
 PROJECT_VARIABLE = "POSTHOG_PROJECT_ID"

@@ -1,60 +1,244 @@
-# sh make.d/analytics.sh COMMAND…: runs onramp-analytics, wherever it is. `enable` installs it where it is missing.
+# sh make.d/analytics.sh COMMAND…: runs onramp-analytics. `enable` installs it, and opting out works without it.
+
+# What is installed, and from where. `onramp-analytics install` fills in these four lines.
+package=''
+wheel=''
+sha256=''
+version=''
 
 own=${XDG_DATA_HOME:-$HOME/.local/share}/onramp-analytics
-package=${ONRAMP_ANALYTICS_PACKAGE:-onramp-analytics}
+states=${XDG_STATE_HOME:-$HOME/.local/state}/onramp-analytics
 
-# Runs the program in place of this script, or returns where there is none.
-run_if_there() {
-    command -v onramp-analytics >/dev/null && exec onramp-analytics "$@"
-    for program in "$own/bin/onramp-analytics" "$HOME/.local/bin/onramp-analytics"; do
-        [ -x "$program" ] && exec "$program" "$@"
-    done
-    python=
-    [ -r onramp.program ] && read -r python <onramp.program
-    [ -x "$python" ] && exec "$python" -I -m onramp_analytics "$@"
-}
+say() { printf '%s\n' "$1" >&2; }
 
 fail() {
-    echo "onramp-analytics: $1" >&2
+    say "onramp-analytics: $1"
     exit 1
 }
 
-agreed() {
-    echo "The program onramp-analytics is not on this machine. It would be installed for you alone, with $1." >&2
-    [ -t 0 ] && [ -t 2 ] || return 0
+# A regular file or a folder of this user's, and not a link. (-O follows links.)
+is_ours() { [ ! -h "$1" ] && [ -O "$1" ] && { [ -f "$1" ] || [ -d "$1" ]; }; }
+
+# Root touches nothing in a checkout that belongs to another user.
+refuse_root() {
+    { [ -O . ] || [ "$(id -u)" != 0 ]; } && return
+    case $1 in from-make | notice) exit 0 ;; esac
+    owner=$(stat -c %U .) user=$owner
+    [ "$owner" != UNKNOWN ] || { owner="user $(stat -c %u .)" user="'#$(stat -c %u .)'"; }
+    fail "this checkout is $owner's: run sudo -u $user make analytics-$1"
+}
+
+# --- The program, and its version ---
+
+# Sets `program` and `flags`, which start it, and `installed`, its version. A program that does not start counts as missing.
+find_program() {
+    installed="" flags=""
+    for program in "$(command -v onramp-analytics)" "$own/bin/onramp-analytics" "$HOME/.local/bin/onramp-analytics"; do
+        starts && return
+    done
+    program="" flags='-I -m onramp_analytics'
+    is_ours onramp.program && [ -f onramp.program ] && read -r program <onramp.program
+    starts || program=
+}
+
+starts() {
+    # shellcheck disable=SC2086
+    installed=$("$program" $flags --version 2>/dev/null </dev/null) && installed=${installed##* }
+}
+
+# shellcheck disable=SC2086
+run() { "$program" $flags --root "$PWD" "$@"; }
+
+# Whether the program is older than this checkout wants.
+is_older() {
+    [ -n "$version" ] && awk -v have="$installed" -v want="$version" '
+        function release(v) { sub(/[^0-9.].*/, "", v); return v }
+        function older(a, b, x, y, i) {
+            split(release(a), x, "."); split(release(b), y, ".")
+            for (i = 1; i <= 5; i++) if (x[i] + 0 != y[i] + 0) return x[i] + 0 < y[i] + 0
+            a = substr(a, length(release(a)) + 1); b = substr(b, length(release(b)) + 1)
+            if (b == "") return a ~ /^(a|b|rc|dev)/
+            return a == "" ? b ~ /^post/ : a < b
+        }
+        BEGIN { exit !older(have, want) }'
+}
+
+say_older() {
+    say "onramp-analytics $installed is older than version $version, which this checkout wants: run make analytics-upgrade"
+}
+
+# --- Installing it ---
+
+# Installs what this checkout names, if the user agrees. Returns 1 if not.
+offer() {
+    choose_source
+    choose_tool
+    say "$1"
+    say "It can be installed from $from, for you alone, with $tool."
+    [ -t 0 ] && [ -t 2 ] || return 1
     printf 'Install it? [y/N] ' >&2
     read -r answer
-    case $answer in [yY] | [yY][eE][sS]) ;; *) fail "nothing was installed, analytics stay off" ;; esac
+    case $answer in [yY] | [yY][eE][sS]) ;; *) return 1 ;; esac
+    say "Installing it, which can take a minute ..."
+    output=$("$install" 2>&1) || explain
+    if is_ours onramp.program; then rm -f onramp.program; fi # the next make command writes it again
+    find_program
+    [ -n "$program" ] || fail "it was installed, but is not found: add its folder to the PATH, then run this again"
+    if is_older; then fail "it was installed, but $program is still version $installed: remove that, then run this again"; fi
+    say "onramp-analytics $installed is installed."
 }
 
-install_with() {
-    agreed "$1"
-    shift
-    "$@" >&2 || fail "it could not be installed, analytics stay off: see what is written above, then run this again"
-}
-
-into_own_environment() {
-    "$python3" -m venv "$own" && "$own/bin/python" -m pip install --quiet --disable-pip-version-check "$package" ||
-        { rm -rf "$own"; return 1; }
-}
-
-install_program() {
-    if command -v uv >/dev/null; then
-        install_with "uv tool" uv tool install --quiet "$package"
-    elif command -v pipx >/dev/null; then
-        install_with "pipx" pipx install "$package"
+choose_source() {
+    if [ -n "$wheel" ]; then
+        what=./make.d/$wheel from="make.d/$wheel in this checkout (its libraries from the Python package index)"
+        [ -f "$what" ] && [ ! -h "$what" ] || fail "make.d/$wheel is missing: run git pull or git checkout, then run this again"
+        sum=$(sha256sum <"$what") || fail "make.d/$wheel could not be checked: install sha256sum, then run this again"
+        [ "${sum%% *}" = "$sha256" ] ||
+            fail "make.d/$wheel is not the file that make.d/analytics.sh names: run git checkout make.d, then run this again"
+    elif [ -n "$package" ]; then
+        what=$package from="the Python package index ($package)"
     else
-        python3=$(command -v python3) && "$python3" -c 'import sys; sys.exit(sys.version_info < (3, 10))' ||
-            fail "Python 3.10 or later, uv or pipx is needed: install one, then run this again"
-        install_with "a virtual environment in $own" into_own_environment
+        fail "this checkout does not say what to install: ask its maintainers to run onramp-analytics install"
     fi
 }
 
-run_if_there "$@"
-case $1 in
-notice) exit 0 ;;
-enable) install_program ;;
-*) fail "the program is not installed: make analytics-enable installs it" ;;
+choose_tool() {
+    if command -v uv >/dev/null; then
+        tool="uv tool" install=with_uv
+    elif command -v pipx >/dev/null; then
+        tool=pipx install=with_pipx
+    elif command -v python3 >/dev/null && python3 -c 'import sys; sys.exit(sys.version_info < (3, 10))'; then
+        tool="a virtual environment in $own" install=with_venv
+    else
+        fail "Python 3.10 or later, uv or pipx is needed: install one of them, then run this again"
+    fi
+}
+
+# --force: without it, pipx leaves an older version as it is and exits with 0.
+with_uv() { uv tool install --force "$what"; }
+
+with_pipx() { pipx install --force "$what"; }
+
+with_venv() {
+    "$own/bin/python" -c '' 2>/dev/null || python3 -m venv --clear "$own" &&
+        "$own/bin/python" -m pip install --upgrade --disable-pip-version-check "$what" && return
+    [ -x "$own/bin/onramp-analytics" ] || rm -rf "$own"
+    return 1
+}
+
+explain() {
+    say "$output"
+    case $output in
+    *ensurepip* | *"No module named venv"*)
+        fail "Python cannot make a virtual environment: run sudo apt install python3-venv, then run this again" ;;
+    *externally-managed-environment*)
+        fail "pip may not install into the system's Python: run sudo apt install pipx, then run this again" ;;
+    *"requires a different Python"* | *"Requires-Python"*)
+        fail "the Python that $tool uses is older than 3.10: install a newer one, then run this again" ;;
+    *) fail "it could not be installed: correct what is reported above, then run this again" ;;
+    esac
+}
+
+# --- What needs no program ---
+
+# Prints the last value of a key in onramp.lock; nothing if the file is a link or cannot be read.
+setting() {
+    [ -f onramp.lock ] && [ ! -h onramp.lock ] && sed -n "s/^$1=//p" onramp.lock 2>/dev/null | tail -n 1
+}
+
+status_without_program() {
+    if [ "$(setting ANALYTICS_ENABLED)" = 1 ]; then
+        echo "onramp.lock says ANALYTICS_ENABLED=1, but the program is not installed: nothing is recorded, and nothing is sent."
+        echo "Run make analytics-enable to install it, or make analytics-disable to opt out."
+    else
+        echo "Analytics are off."
+    fi
+}
+
+events_without_program() {
+    cat docs/analytics.md 2>/dev/null || fail "docs/analytics.md is missing in this checkout: run make analytics-enable to install the program, which shows the events"
+}
+
+disable_without_program() {
+    id=$(setting ANALYTICS_ID)
+    bits=$(setting ANALYTICS_CHECKOUT)
+    write_choice
+    left=
+    for name in onramp.program onramp.program.new onramp.spool onramp.spool.lock onramp.spool.d; do
+        if is_ours "$name"; then rm -rf "$name" 2>/dev/null; fi
+        if [ -e "$name" ] || [ -h "$name" ]; then left="$left $name"; fi
+    done
+    forget_state
+    [ -z "$left" ] || fail "analytics are off, but these are not yours, are links, or could not be deleted:$left"
+    echo "Analytics are off, and the queued events are deleted."
+    case $id in
+    '' | *[!0-9a-f-]*) ;;
+    *) echo "Your identifier was $id. You need it only to ask for the deletion of events that were sent." ;;
+    esac
+}
+
+# Leaves ANALYTICS_ENABLED=0 and the lines of others in onramp.lock, which is replaced as a whole or not at all.
+write_choice() {
+    [ ! -h onramp.lock ] || fail "onramp.lock is a symbolic link: delete it, which turns analytics off, too"
+    [ ! -e onramp.lock ] || [ -f onramp.lock ] || fail "onramp.lock is not a file: delete it, which turns analytics off, too"
+    mode=644
+    [ ! -e onramp.lock ] || mode=$(stat -c %a onramp.lock)
+    rm -f onramp.lock.new
+    (
+        umask 077
+        set -C # so that the new file is never an existing one, nor a link
+        content >onramp.lock.new && chmod "$mode" onramp.lock.new && mv -f onramp.lock.new onramp.lock
+    ) 2>/dev/null || {
+        rm -f onramp.lock.new
+        fail "onramp.lock cannot be written: make this folder writable or free some disk space, then run this again; DO_NOT_TRACK=1 turns analytics off for you in any case"
+    }
+}
+
+content() {
+    echo ANALYTICS_ENABLED=0 || return
+    [ -e onramp.lock ] || return 0
+    LC_ALL=C sed -E '/^ANALYTICS_(ENABLED|ID|NOTICE_SHOWN|AGREED|AGREED_TO|AGREED_SEND|TOLD|CHECKOUT)=/d' onramp.lock
+}
+
+# Deletes the file that ties the consent to this folder; not one of another folder, from which this one was copied.
+forget_state() {
+    case $states:$bits in [!/]* | *:*[!0-9a-f]*) return ;; esac
+    [ ${#bits} = 32 ] && [ ! -h "$states" ] && is_ours "$states/$bits" && [ -f "$states/$bits" ] || return
+    folder=$(cat "$states/$bits" && echo .)
+    folder=${folder%??}
+    if [ -d "$folder" ] && ! [ "$folder" -ef . ]; then return; fi
+    rm -f "$states/$bits"
+}
+
+# --- What to do ---
+
+refuse_root "$1"
+find_program
+case $1:$program in
+from-make:?*) exec "$program" $flags "$@" ;;
+from-make: | notice:) exit 0 ;;
+disable: | status: | events:)
+    "${1}_without_program"
+    exit
+    ;;
+enable: | upgrade: | preview:)
+    offer "The program onramp-analytics is not installed." ||
+        fail "nothing was installed, and analytics stay off: run this again on a terminal to install it"
+    ;;
+enable:* | upgrade:*)
+    if is_older; then
+        offer "onramp-analytics $installed is older than version $version, which this checkout wants." || say "Nothing was installed."
+    fi
+    ;;
+*:) fail "the program is not installed: run make analytics-enable to install it" ;;
 esac
-run_if_there "$@"
-fail "it was installed, but is not found: put its folder on the PATH, then run this again"
+
+if [ "$1" = upgrade ]; then
+    if is_older; then exit 1; fi
+    echo "onramp-analytics $installed is up to date."
+    exit
+fi
+run "$@"
+status=$?
+case $1:$status in status:* | doctor:* | *:2) if is_older; then say_older; fi ;; esac
+exit "$status"

@@ -1,238 +1,224 @@
-"""Put the make integration into an OnRamp checkout, and take it out again.
+"""Install the make integration into an OnRamp checkout, compare it with what is there, and remove it.
 
-Every file that we write begins with a line of ours that holds a checksum of the rest. So we know a file as ours, know
-one that was changed by hand, and overwrite or delete neither that nor anybody else's.
+`_plan` decides what each file should hold, from what is in the checkout and in OnRamp's commit. `install` writes that,
+and `check` only shows it.
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
-import re
 from collections.abc import Mapping
-from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from onramp_analytics import checkout, settings
+from onramp_analytics import __version__
 from onramp_analytics.errors import CouldNot
-from onramp_analytics.integration import launcher, published_names
-from onramp_analytics.posthog import destination
+from onramp_analytics.integration import conf, gitignore, mark, page, program, published_names, tree, upstream
+from onramp_analytics.integration.program import Program
+from onramp_analytics.integration.tree import Change, Tree
+from onramp_analytics.integration.upstream import Commit
 
-PARTS = Path(__file__).parent
-CATALOGUE = os.fsdecode(checkout.NAMES)
-MAKEFILE = "make.d/analytics.mk"
-#: path in the checkout -> the part of ours that goes there
-DROP_IN = {"GNUmakefile": "GNUmakefile", MAKEFILE: "analytics.mk", "make.d/analytics.sh": "analytics.sh"}
-IGNORED = (
-    "onramp.lock",
-    "onramp.lock.new",
-    "onramp.program",
-    "onramp.program.new",
-    "onramp.spool",
-    "onramp.spool.lock",
-    "onramp.spool.d/",
-)
-
-_MARK = re.compile(r"# Written by `onramp-analytics install` \(checksum [0-9a-f]{16}\); not to be changed by hand\.\n")
-_KEY, _HOST = "onramp-analytics-key :=", "onramp-analytics-host :="
-_SHELL_SAFE = re.compile(r"[A-Za-z0-9.:/_~\[\]-]+")
-#: The block in .gitignore. The words in brackets are there where taking it out must take more, or less, than the block.
-_BEGIN, _END = "# onramp-analytics: begin", "# onramp-analytics: end\n"
-_NEW_FILE, _NO_LINE_END = " (the file was made for this)", " (there was no line break before this)"
+SCRIPT = "make.d/analytics.sh"
+MAKEFILE = published_names.OURS
+#: path in the checkout -> the file of this package that goes there
+DROP_IN = {"GNUmakefile": "GNUmakefile", MAKEFILE: "analytics.mk", SCRIPT: "analytics.sh"}
+#: every text file of ours; the wheel is known by its hash
+OURS = (*DROP_IN, published_names.FILE, conf.FILE, page.FILE)
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
-    """What becomes of one file: its content before and after; None is no file."""
+class Options:
+    """What the maintainer chose; None and {} keep what is in the checkout.
 
-    path: Path
-    before: str | None
-    after: str | None
+    Attributes:
+        upstream: REMOTE/BRANCH, to take the clone's word for OnRamp's newest commit.
+        package: one version on the package index, like `onramp-analytics==0.2.0`.
+        wheel: a wheel to put into the checkout.
+        settings: option of `conf.OPTIONS` -> its value.
+    """
+
+    upstream: str | None = None
+    package: str | None = None
+    wheel: Path | None = None
+    settings: Mapping[str, str | None] = field(default_factory=dict)
 
 
-def install(folder: Path, key: str | None, host: str | None) -> tuple[list[Change], list[str]]:
-    """Write the drop-in, the catalogue and the lines of `.gitignore`; bring older ones up to date.
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What `install` does.
+
+    Attributes:
+        commit: the commit of OnRamp's that the names come from.
+        changes: the files that change.
+        names: the names that came and went, one `+ service plex` each.
+        unpublished: names that were committed in this clone and are not OnRamp's yet.
+        program: what users install.
+        has_key: whether a PostHog project is set.
+        additions: lines that the maintainer should add, by the page's path.
+    """
+
+    commit: Commit
+    changes: list[Change]
+    names: list[str]
+    unpublished: list[str]
+    program: Program
+    has_key: bool
+    additions: dict[str, str]
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether users install another version than this program's."""
+        return self.program.version != __version__
+
+
+def install(path: Path, options: Options) -> Plan:
+    """Write the files of the integration, and bring older ones up to date.
 
     Args:
-        folder: the checkout.
-        key: the key of OnRamp's PostHog project; None keeps what is there.
-        host: where its events go; None keeps what is there.
+        path: the checkout.
+        options: what the maintainer chose.
 
     Returns:
-        What changed, and how the catalogue differs from the one before. Nothing the second time.
+        What was done. No changes the second time.
 
     Raises:
         CouldNot: and then nothing has changed.
     """
-    chosen = _settings(folder, key, host)
-    _check(folder)
-    names = published_names.make(os.fsencode(folder))
-    known = _read(folder / CATALOGUE) or ""
-    wanted: dict[str, str | None] = {path: signed(_part(part, chosen)) for path, part in DROP_IN.items()}
-    wanted[CATALOGUE] = signed(f"# The names that OnRamp publishes. Anything else is never sent.\n{names}")
-    wanted[".gitignore"] = _with_block(_read(folder / ".gitignore"))
-    return _apply(folder, wanted), published_names.difference(known, names)
+    with tree.opened(path) as opened:
+        planned = _plan(opened, options)
+        opened.apply(planned.changes)
+    return planned
 
 
-def uninstall(folder: Path, *, purge: bool) -> list[Change]:
-    """Take out what `install` wrote.
+def check(path: Path, options: Options) -> Plan:
+    """Return what `install` would do, and change nothing; see there.
+
+    Raises:
+        CouldNot: it would refuse; or the integration is not installed.
+    """
+    with tree.opened(path) as opened:
+        if not mark.is_ours(opened.text(SCRIPT)):
+            raise CouldNot(f"the make integration is not installed in {path}: run onramp-analytics install")
+        return _plan(opened, options)
+
+
+def refuse_foreign(opened: Tree) -> None:
+    """Refuse to go on if a file in our place is not ours, or was edited.
+
+    Raises:
+        CouldNot: it says which, and what to do.
+    """
+    if not opened.exists("Makefile"):
+        raise CouldNot(f"{opened.path} is not an OnRamp checkout: name the folder that holds its Makefile")
+    for name in OURS:
+        content = opened.text(name)
+        if content is None:
+            continue
+        if not mark.is_ours(content):
+            raise CouldNot(
+                f"{opened.path / name} was not created by onramp-analytics: move it away, then run this again"
+            )
+        if mark.is_edited(content):
+            raise CouldNot(f"{opened.path / name} was edited: save your change, delete the file, then run this again")
+
+
+def uninstall(opened: Tree) -> list[Change]:
+    """Remove what `install` wrote. `.gitignore` keeps our lines while there is anything of ours that git must not see.
 
     Args:
-        folder: the checkout.
-        purge: delete pending events and consent, too.
+        opened: the checkout.
 
     Returns:
         What changed.
 
     Raises:
-        CouldNot: and then the drop-in is untouched.
+        CouldNot: and then nothing has changed.
     """
-    if not (folder / "Makefile").exists():
-        raise CouldNot(f"{folder} is no OnRamp checkout: name the folder that holds its Makefile")
-    _refuse_foreign(folder)
-    wanted: dict[str, str | None] = {path: None for path in (*DROP_IN, CATALOGUE) if _is_ours(_read(folder / path))}
-    wanted[".gitignore"] = _without_block(_read(folder / ".gitignore"))
-    changes = _apply(folder, wanted)
-    if purge:
-        _purge(folder)
+    refuse_foreign(opened)
+    wanted: dict[str, bytes | None] = {name: None for name in OURS if mark.is_ours(opened.text(name))}
+    wanted |= _without_old_wheel(opened)
+    ignored = opened.text(gitignore.FILE)
+    wanted[gitignore.FILE] = _encoded(ignored if kept(opened) else gitignore.without_block(ignored))
+    changes = opened.changes(wanted)
+    opened.apply(changes)
     return changes
 
 
-def kept(folder: Path) -> list[str]:
+def kept(opened: Tree) -> list[str]:
     """Return the files of ours that hold consent or events and are in a checkout."""
-    return [name for name in IGNORED if os.path.lexists(folder / name)]
+    return [name for name in gitignore.IGNORED if opened.exists(name.rstrip("/"))]
 
 
-def signed(content: str) -> str:
-    """Return a file's content with the first line that makes it ours."""
-    checksum = hashlib.sha256(content.encode()).hexdigest()[:16]
-    return f"# Written by `onramp-analytics install` (checksum {checksum}); not to be changed by hand.\n{content}"
+def _plan(opened: Tree, options: Options) -> Plan:
+    _check(opened)
+    refuse_foreign(opened)
+    root = os.fsencode(opened.path)
+    settings = conf.chosen(conf.parse(opened.text(conf.FILE) or ""), options.settings)
+    chosen, wheel = _program(opened, options)
+    commit = upstream.find(root, options.upstream)
+    names = published_names.of(root, commit.id)
+    first = {} if wheel is None else {chosen.path: wheel}  # so that analytics.sh names no wheel that is not there
+    return Plan(
+        commit=commit,
+        changes=opened.changes(first | _wanted(opened, settings, chosen, names)),
+        names=published_names.difference(mark.unsigned(opened.text(published_names.FILE)), names),
+        unpublished=published_names.unpublished(root, commit.id),
+        program=chosen,
+        has_key=conf.KEY in settings,
+        additions=page.additions(opened.text),
+    )
 
 
-def _is_ours(content: str | None) -> bool:
-    return content is not None and bool(_MARK.match(content))
+def _wanted(opened: Tree, settings: Mapping[str, str], chosen: Program, names: str) -> dict[str, bytes | None]:
+    """Return what the files should hold, by their path; None is no file."""
+    texts = {name: page.part(part) for name, part in DROP_IN.items()}
+    texts[SCRIPT] = chosen.fill(texts[SCRIPT])
+    texts[conf.FILE] = conf.text(settings)
+    texts[published_names.FILE] = f"# The names that OnRamp publishes. No other name is ever sent.\n{names}"
+    wanted = {name: _encoded(mark.signed(text)) for name, text in texts.items()}
+    wanted[page.FILE] = _encoded(mark.signed_page(page.text(settings)))
+    wanted[gitignore.FILE] = _encoded(gitignore.with_block(opened.text(gitignore.FILE)))
+    return wanted | _without_old_wheel(opened, chosen)
 
 
-def _check(folder: Path) -> None:
-    makefile = _read(folder / "Makefile")
-    if makefile is None or not (folder / "services-available").is_dir():
-        raise CouldNot(f"{folder} is no OnRamp checkout: name the folder with its Makefile and services-available/")
-    if "make.d/" not in makefile or not (folder / "make.d").is_dir():
-        raise CouldNot(f"the Makefile in {folder} does not include make.d/*.mk: update OnRamp first")
-    _refuse_foreign(folder)
-    for place in (folder, folder / "make.d"):
-        if not os.access(place, os.W_OK | os.X_OK):
-            raise CouldNot(f"{place} cannot be written: run this as its owner")
+def _check(opened: Tree) -> None:
+    makefile = opened.text("Makefile")
+    if makefile is None or not opened.is_folder("services-available"):
+        raise CouldNot(
+            f"{opened.path} is not an OnRamp checkout: name the folder with its Makefile and services-available/"
+        )
+    if "make.d/" not in makefile or not opened.is_folder("make.d"):
+        raise CouldNot(f"the Makefile in {opened.path} does not include make.d/*.mk: update OnRamp first")
 
 
-def _refuse_foreign(folder: Path) -> None:
-    """Refuse where a file of somebody else's, or one of ours that was changed, is in our place."""
-    for path in (*DROP_IN, CATALOGUE):
-        content = _read(folder / path)
-        mark = _MARK.match(content or "")
-        if content is None:
-            continue
-        if not mark:
-            raise CouldNot(f"{folder / path} is not ours: move it away, then run this again")
-        if signed(content[mark.end() :]) != content:
-            raise CouldNot(f"{folder / path} was changed by hand: save your change, delete the file, run this again")
+def _program(opened: Tree, options: Options) -> tuple[Program, bytes | None]:
+    """Return what users install, and the content of a wheel that has to be put into the checkout."""
+    known = program.parse(opened.text(SCRIPT))
+    if options.package is not None:
+        return program.pinned(options.package), None
+    if options.wheel is None:
+        if not known.version:
+            raise CouldNot(
+                "choose what users install: --wheel FILE puts a wheel into the checkout, "
+                f"--package onramp-analytics=={__version__} names a version on the package index"
+            )
+        return known, None
+    chosen, content = program.bundled(options.wheel)
+    there = opened.read(chosen.path)
+    if there not in (None, content) and not (known.path == chosen.path and program.is_the_wheel(known, there)):
+        raise CouldNot(
+            f"{opened.path / chosen.path} was not created by onramp-analytics: move it away, then run this again"
+        )
+    return chosen, content
 
 
-def _settings(folder: Path, key: str | None, host: str | None) -> dict[str, str]:
-    """Return the two lines of settings, checked, by what they begin with."""
-    found = {}
-    for line in (_read(folder / MAKEFILE) or "").splitlines():
-        for start in (_KEY, _HOST):
-            if line.startswith(start):
-                found[start] = line.removeprefix(start).strip()
-    if key is not None:
-        found[_KEY] = destination.key_of(key, "--api-key")
-    if host is not None:
-        found[_HOST] = destination.host_of(host, "--host", allow_http=False)
-        if not _SHELL_SAFE.fullmatch(found[_HOST]):
-            raise CouldNot("--host holds a letter that is special to make or shells: use a plain address")
-    return found
+def _without_old_wheel(opened: Tree, chosen: Program | None = None) -> dict[str, bytes | None]:
+    """Return the deletion of the wheel that users no longer install, if it is ours by its hash."""
+    known = program.parse(opened.text(SCRIPT))
+    if not known.path or (chosen and chosen.path == known.path):
+        return {}
+    return {known.path: None} if program.is_the_wheel(known, opened.read(known.path)) else {}
 
 
-def _part(name: str, chosen: Mapping[str, str]) -> str:
-    lines = (PARTS / name).read_text().splitlines()
-    return "".join(f"{line} {chosen[line]}\n" if chosen.get(line) else f"{line}\n" for line in lines)
-
-
-def _with_block(content: str | None) -> str:
-    if content is not None and _BEGIN in content:
-        head, note, tail = _split_block(content)
-    else:
-        head, tail = content or "", ""
-        note = _NEW_FILE if content is None else "" if not head or head.endswith("\n") else _NO_LINE_END
-    gap = "\n" if note == _NO_LINE_END and not head.endswith("\n") else ""
-    return f"{head}{gap}{_BEGIN}{note}\n" + "".join(f"/{name}\n" for name in IGNORED) + _END + tail
-
-
-def _without_block(content: str | None) -> str | None:
-    if content is None or _BEGIN not in content:
-        return content
-    head, note, tail = _split_block(content)
-    return None if note == _NEW_FILE and not head + tail else head + tail
-
-
-def _split_block(content: str) -> tuple[str, str, str]:
-    """Return what stands before the block, the note in its first line, and what stands behind it."""
-    head, _, rest = content.partition(_BEGIN)
-    note, _, rest = rest.partition("\n")
-    _, end, tail = rest.partition(_END)
-    if not end:
-        raise CouldNot(f"the block in .gitignore that begins with `{_BEGIN}` has no end: mend it, then run this again")
-    added = note == _NO_LINE_END and not tail  # the line break is ours, unless somebody went on below the block
-    return (head.removesuffix("\n") if added else head), note, tail
-
-
-def _read(path: Path) -> str | None:
-    try:
-        if path.is_symlink():
-            raise CouldNot(f"{path} is a symbolic link: move it away, then run this again")
-        return path.read_bytes().decode("utf-8", "surrogateescape")
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise CouldNot(f"{path} cannot be read ({error.strerror}): mend that, then run this again") from None
-
-
-def _apply(folder: Path, wanted: Mapping[str, str | None]) -> list[Change]:
-    """Make the files as wanted, all of them or none."""
-    changes = [Change(folder / path, _read(folder / path), after) for path, after in wanted.items()]
-    changes = [change for change in changes if change.before != change.after]
-    done: list[Change] = []
-    try:
-        for change in changes:
-            done.append(change)
-            _put(change.path, change.after)
-    except OSError as error:
-        for change in done:
-            with suppress(OSError):
-                _put(change.path, change.before)
-        raise CouldNot(f"{error.filename} cannot be written ({error.strerror}): nothing was changed") from None
-    return changes
-
-
-def _put(path: Path, content: str | None) -> None:
-    if content is None:
-        path.unlink(missing_ok=True)
-        return
-    new = path.with_name(f"{path.name}.onramp-new")
-    try:
-        new.write_bytes(content.encode("utf-8", "surrogateescape"))
-        new.chmod(path.stat().st_mode & 0o7777 if path.exists() else 0o644)
-        new.replace(path)
-    finally:
-        new.unlink(missing_ok=True)
-
-
-def _purge(folder: Path) -> None:
-    """Delete what `disable` leaves: our lines of onramp.lock, and files that hold nothing any more."""
-    root = os.fsencode(folder)
-    with suppress(OSError):
-        launcher.forget(root)
-    with suppress(OSError):
-        settings.remove(root)
+def _encoded(text: str | None) -> bytes | None:
+    return None if text is None else text.encode("utf-8", "surrogateescape")

@@ -1,43 +1,70 @@
-"""Make the catalogue: the names that OnRamp publishes, taken from git's upstream commit and never from the work tree.
+"""The names that OnRamp publishes, taken from one commit of OnRamp's and never from the work tree.
 
-The text that comes out is `checkout.NAMES` in the checkout: `service NAME`, `override NAME`, `command NAME`, sorted,
-so that a reviewer can read what changed.
+`make.d/analytics.names` holds them in the checkout: `service NAME`, `service NAME scaffold`, `override NAME` and
+`command NAME`, sorted, so that a reviewer can read what changed.
 """
 
 from __future__ import annotations
 
 import os
 import re
-import subprocess
 from collections.abc import Iterable
 
-from onramp_analytics import events
+from onramp_analytics import checkout, events
 from onramp_analytics.errors import CouldNot
+from onramp_analytics.integration import upstream
 
+FILE = os.fsdecode(checkout.NAMES)
 #: kind -> the folders whose `NAME.yml` it is.
 FOLDERS = {
     "service": ("services-available/", "services-available/games/"),
     "override": ("overrides-available/",),
 }
+SCAFFOLDS = "services-scaffold/"
 OURS = "make.d/analytics.mk"  # its targets are never recorded
 _NAME = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._-]{{0,{events.LONGEST_NAME - 1}}}")
 #: An explicit rule, `one two: …` or `one:: …`, at the start of a line; `name := value` is a variable.
 _RULE = re.compile(r"^([^\s:#=$%][^:#=$%\t\n]*?)[ ]*::?(?![:=])", re.MULTILINE)
+#: OnRamp's own rule (sietch/scripts/scaffold.py): these do not make a scaffold, at any depth ...
+_NO_SCAFFOLD = (".gitkeep", "scaffold.yml", "MESSAGE.txt")
+#: ... but a manifest at the top does.
+_MANIFEST = "scaffold.yml"
 
 
-def make(root: bytes) -> str:
-    """Return the catalogue of a checkout.
+def of(root: bytes, commit: str) -> str:
+    """Return the names that a commit publishes, one per line.
+
+    Args:
+        root: the clone that has the commit.
+        commit: the commit.
 
     Raises:
-        CouldNot: git does not answer for this folder, or its commit publishes nothing.
+        CouldNot: git cannot read it, or it has no services.
     """
-    commit = _upstream(root)
-    places = [(kind, folder) for kind, folders in FOLDERS.items() for folder in folders]
-    lines = {f"{kind} {name}" for kind, folder in places for name in _ymls(root, commit, folder)}
+    files = _files(root, commit)
+    scaffolds = scaffolded(path.removeprefix(SCAFFOLDS) for path in files if path.startswith(SCAFFOLDS))
+    lines = {f"override {name}" for name in _ymls(files, "override")}
+    lines |= {f"service {name}{' scaffold' * (name in scaffolds)}" for name in _ymls(files, "service")}
     if not lines:
         raise CouldNot(f"git has no services in {os.fsdecode(root)}: name a clone of OnRamp")
-    lines |= {f"command {name}" for name in _targets(root, commit)}
+    makefiles = [path for path in files if _is_makefile(path)]
+    lines |= {f"command {name}" for path in makefiles for name in targets(_content(root, commit, path))}
     return "".join(f"{line}\n" for line in sorted(lines))
+
+
+def unpublished(root: bytes, commit: str) -> list[str]:
+    """Return the names that were committed in the clone and are not OnRamp's yet, like `service plex`.
+
+    Args:
+        root: the clone.
+        commit: OnRamp's commit.
+    """
+    head = upstream.head(root)
+    base = upstream.common_ancestor(root, head, commit) if head else None
+    if head in (None, commit, base):
+        return []
+    known = [of(root, commit), of(root, base) if base else ""]
+    return sorted(_without_scaffold(of(root, head or "")) - _without_scaffold("".join(known)))
 
 
 def targets(makefile: str) -> set[str]:
@@ -50,6 +77,21 @@ def targets(makefile: str) -> set[str]:
     }
 
 
+def scaffolded(paths: Iterable[str]) -> set[str]:
+    """Return the services that OnRamp has scaffold files for.
+
+    Args:
+        paths: the files below `services-scaffold/`, like `plex/env.template`.
+    """
+    found = set()
+    for path in paths:
+        service, _, rest = path.partition("/")
+        name = rest.rpartition("/")[2]
+        if rest == _MANIFEST or (name and not name.endswith(".md") and name not in _NO_SCAFFOLD):
+            found.add(service)
+    return found
+
+
 def difference(before: str, after: str) -> list[str]:
     """Return what changed, one `+ service plex` or `- command old` each, sorted by name."""
     old, new = set(_names(before)), set(_names(after))
@@ -60,38 +102,29 @@ def _names(text: str) -> Iterable[str]:
     return (line for line in text.splitlines() if line and not line.startswith("#"))
 
 
-def _upstream(root: bytes) -> str:
-    try:
-        return _git(root, "rev-parse", "--verify", "--quiet", "@{upstream}^{commit}").strip()
-    except CouldNot:
-        return _git(root, "rev-parse", "--verify", "HEAD^{commit}").strip()
+def _without_scaffold(text: str) -> set[str]:
+    return {line.removesuffix(" scaffold") for line in _names(text)}
 
 
-def _ymls(root: bytes, commit: str, folder: str) -> Iterable[str]:
-    for path in _files(root, commit, folder):
-        name = path.removeprefix(folder).removesuffix(".yml")
-        if path.endswith(".yml") and _NAME.fullmatch(name):
-            yield name
+def _ymls(files: Iterable[str], kind: str) -> set[str]:
+    found = set()
+    for path in files:
+        folder, _, leaf = path.rpartition("/")
+        name = leaf.removesuffix(".yml")
+        if f"{folder}/" in FOLDERS[kind] and name != leaf and _NAME.fullmatch(name):
+            found.add(name)
+    return found
 
 
-def _targets(root: bytes, commit: str) -> set[str]:
-    found = (path for path in _files(root, commit, "make.d/") if path.endswith(".mk"))
-    makefiles = ["Makefile", *(path for path in found if path != OURS)]
-    return {name for path in makefiles for name in targets(_git(root, "show", f"{commit}:./{path}"))}
+def _is_makefile(path: str) -> bool:
+    folder, _, leaf = path.rpartition("/")
+    return path == "Makefile" or (folder == "make.d" and leaf.endswith(".mk") and path != OURS)
 
 
-def _files(root: bytes, commit: str, folder: str) -> list[str]:
-    return [path for path in _git(root, "ls-tree", "-z", "--name-only", commit, folder).split("\0") if path]
+def _files(root: bytes, commit: str) -> list[str]:
+    places = ["Makefile", "make.d/", SCAFFOLDS, *(folder for kind in FOLDERS.values() for folder in kind)]
+    return upstream.read(root, "ls-tree", "-r", "-z", "--name-only", commit, "--", *places).split("\0")
 
 
-def _git(root: bytes, *words: str) -> str:
-    environ = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}  # a hook sets them
-    try:
-        done = subprocess.run(["git", "-C", root, *words], env=environ, capture_output=True, check=False)  # noqa: S603, S607
-    except OSError as error:
-        raise CouldNot(f"git could not be run ({error.strerror}): install it, then run this again") from None
-    if done.returncode:
-        said = done.stderr.decode(errors="replace").strip().splitlines()
-        reason = f" ({said[0]})" if said else ""
-        raise CouldNot(f"git does not know {os.fsdecode(root)}{reason}: name a clone of OnRamp")
-    return done.stdout.decode(errors="replace")
+def _content(root: bytes, commit: str, path: str) -> str:
+    return upstream.read(root, "cat-file", "blob", f"{commit}:./{path}")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import stat
 from collections import deque
 from collections.abc import Iterator
 from contextlib import suppress
@@ -15,6 +16,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from onramp_analytics import files
+from onramp_analytics.detached import BEGUN
 from onramp_analytics.outbox.gate import admit, as_line
 from onramp_analytics.outbox.segments import Pending, open_file, opened
 from onramp_analytics.spool import Spool, is_ours
@@ -28,6 +30,27 @@ _APPEND = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | 
 MOST_FAILURES = 1_000  # what a damaged file may claim; the back-off stops growing long before
 
 
+@dataclass(slots=True)
+class Counts:
+    """What became of the events of a run.
+
+    Attributes:
+        sent: events that the server accepted.
+        skipped: lines that were no events.
+        refused: events that the server refused for good.
+        expired: events that were too old to be sent.
+        from_the_future: events that a wrong clock had dated after tomorrow.
+        former_id: events of an identifier that was reset, which are deleted.
+    """
+
+    sent: int = 0
+    skipped: int = 0
+    refused: int = 0
+    expired: int = 0
+    from_the_future: int = 0
+    former_id: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class State:
     """How the last run ended.
@@ -38,10 +61,7 @@ class State:
         reason: for a person.
         last_sent_at: when events were last accepted, in seconds since 1970; 0 when never.
         failures: runs that failed one after the other, which the back-off counts.
-        sent: events of the last run that the server accepted.
-        skipped: lines of the last run that were no events.
-        refused: events of the last run that the server refused for good.
-        expired: events of the last run that were too old to be sent.
+        sent, skipped, refused, expired, from_the_future, former_id: see `Counts`.
     """
 
     at: float = 0.0
@@ -53,6 +73,8 @@ class State:
     skipped: int = 0
     refused: int = 0
     expired: int = 0
+    from_the_future: int = 0
+    former_id: int = 0
 
 
 def load_state(spool: Spool) -> State:
@@ -72,6 +94,15 @@ def save_state(spool: Spool, state: State) -> None:
     with suppress(OSError), opened(spool) as folder:
         if folder is not None:
             files.replace(folder, STATE, as_line(asdict(state)))
+
+
+def unfinished(spool: Spool) -> int:
+    """Return how many background senders began since one last came to its end; one at work is among them."""
+    try:
+        found = os.lstat(os.path.join(spool.folder, BEGUN))
+    except OSError:
+        return 0
+    return found.st_size if stat.S_ISREG(found.st_mode) else 0
 
 
 def log_sent(spool: Spool, batch: list[Pending]) -> None:
@@ -131,8 +162,7 @@ def _append(spool: Spool, name: bytes, lines: bytes, *, largest: int, kept: int)
             if found.st_nlink != 1 or not is_ours(found):
                 return
             file.write(lines)
-            size = file.tell()
-        if size > largest:
+        if found.st_size + len(lines) > largest:
             with open_file(spool, name) as file:
                 newest = deque(file, kept)
             files.replace(folder, name, b"".join(newest))

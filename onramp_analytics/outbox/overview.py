@@ -4,33 +4,32 @@ from __future__ import annotations
 
 import os
 import time
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from onramp_analytics import checkout, events
+from onramp_analytics import checkout
 from onramp_analytics.outbox import history, locks, segments
-from onramp_analytics.outbox.history import State
+from onramp_analytics.outbox.history import Counts, State
+from onramp_analytics.outbox.schedule import Calendar
 from onramp_analytics.outbox.segments import Pending
 from onramp_analytics.spool import Spool
 
-OLDEST = 90 * 86_400  # seconds after which an event is dropped, since some people run one make command a month
-SKIPPED, EXPIRED = "skipped", "expired"
 
-
-def sendable(found: Iterable[Pending | None], counts: Counter[str]) -> Iterator[Pending]:
-    """Yield the events that may be sent.
+def sendable(found: Iterable[Pending | None], counts: Counts, calendar: Calendar) -> Iterator[Pending]:
+    """Yield the events that may be sent, now or later.
 
     Args:
         found: what `segments.read` yields.
-        counts: where the others are counted: SKIPPED are lines that are no events of ours, EXPIRED are too old.
+        counts: where the others are counted.
+        calendar: that of the present time.
     """
-    oldest = events.timestamp(max(0, time.time() - OLDEST))
     for pending in found:
         if pending is None:
-            counts[SKIPPED] += 1
-        elif pending.event["timestamp"] < oldest:
-            counts[EXPIRED] += 1
+            counts.skipped += 1
+        elif calendar.has_expired(pending.event["timestamp"]):
+            counts.expired += 1
+        elif calendar.is_from_the_future(pending.event["timestamp"]):
+            counts.from_the_future += 1
         else:
             yield pending
 
@@ -47,11 +46,11 @@ class Outbox:
         self.root = root
         self.spool = Spool(root)
 
-    def pending(self, counts: Counter[str]) -> Iterator[Pending]:
+    def pending(self, counts: Counts) -> Iterator[Pending]:
         """Yield the queued events as they will be sent, oldest first; see `sendable`."""
-        published = checkout.published(self.root)
+        published, calendar = checkout.published(self.root), Calendar.at(time.time())
         for file in segments.pending_files(self.spool):
-            yield from sendable(segments.read(file, published), counts)
+            yield from sendable(segments.read(file, published), counts, calendar)
 
     def count(self) -> int:
         """Return how many lines are queued, without looking into them."""

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from typing import Any, BinaryIO, NamedTuple
 
 from onramp_analytics import files
+from onramp_analytics.detached import BEGUN
 from onramp_analytics.errors import CouldNot
 from onramp_analytics.outbox import gate
 from onramp_analytics.outbox.locks import FLUSHER, locked
@@ -107,8 +108,11 @@ def claim(spool: Spool) -> Segment | None:
         if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1 or not is_ours(found):
             return None
         segment = Segment(segment_name(), 0)
-        with opened(spool) as folder:
+        folder = spool.open_folder()
+        try:
             os.rename(spool.file, segment.name, dst_dir_fd=folder)
+        finally:
+            os.close(folder)
         if not os.fstat(lock).st_nlink:  # race 7
             with locked(spool):
                 pass
@@ -162,6 +166,15 @@ def _open(path: bytes, offset: int, folder: int | None = None) -> BinaryIO:
     if offset and os.pread(fd, 1, offset - 1) == b"\n":
         file.seek(offset)
     return file
+
+
+def open_spool(spool: Spool) -> BinaryIO:
+    """Open the spool itself, as `open_file` opens a segment.
+
+    Raises:
+        OSError: it is missing, or not a regular file of this user's.
+    """
+    return _open(spool.file, 0)
 
 
 def acknowledge(spool: Spool, segment: Segment, end: int) -> Segment:
@@ -229,7 +242,7 @@ def _open_wherever(spool: Spool, segment: Segment) -> BinaryIO:
 def remove_abandoned(spool: Spool, now: float) -> None:
     """Delete what a killed process left half written; its event was never acknowledged to anybody."""
     with opened(spool) as folder, suppress(OSError):
-        for name in _names(spool):
+        for name in _names(spool) if folder is not None else ():
             if name.endswith(files.NEW):
                 with suppress(OSError):
                     if now - os.stat(name, dir_fd=folder, follow_symlinks=False).st_mtime > ABANDONED:
@@ -242,7 +255,7 @@ def leave(spool: Spool) -> None:
     Hold the flusher's lock.
     """
     names = set(_names(spool))
-    if names <= {FLUSHER, STAMP}:
+    if names <= {FLUSHER, STAMP, BEGUN}:
         _remove(spool, names)
 
 

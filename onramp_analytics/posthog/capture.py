@@ -5,12 +5,13 @@ The facts (what the server takes, what a 200 proves, what `requests` adds by its
 
 from __future__ import annotations
 
+import io
 import math
 import signal
 import socket
 import struct
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from types import FrameType
 from typing import Any
 
@@ -19,11 +20,13 @@ from posthog.request import APIError, batch_post
 from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
 from urllib3.connection import HTTPConnection
+from urllib3.exceptions import HTTPError
 
 from onramp_analytics import __version__
 from onramp_analytics.posthog.destination import Destination
 from onramp_analytics.posthog.outcome import (
     ACCEPTED,
+    LONGEST_REQUEST,
     MISCONFIGURED,
     REJECTED,
     TOO_LARGE,
@@ -31,15 +34,16 @@ from onramp_analytics.posthog.outcome import (
     UNREACHED,
     Outcome,
 )
+from onramp_analytics.posthog.wording import blocked_reason, clean, network_reason
 
 TIMEOUT = (10.0, 15.0)  # seconds to connect and between two bytes
-DEADLINE = 20.0  # seconds for one request in all: a server that drips bytes never runs into the time-outs
-LONGEST_REASON = 200  # characters of a server's answer that are kept
+DEADLINE = LONGEST_REQUEST
+LARGEST_ANSWER = 1 << 16  # bytes of an answer that are read; PostHog's have some twenty
 
 _AGAIN = {408, 425, 429}
 _WRONG_SETTINGS = {401, 403, 404}
-#: Closing the connection throws away what the kernel has not sent yet, so that nothing leaves after the flusher was
-#: killed by `disable`.
+#: Closing the connection discards what the kernel has not sent yet, so that nothing is sent after `disable` has killed
+#: the flusher.
 _SOCKET_OPTIONS = [
     *HTTPConnection.default_socket_options,
     (socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)),
@@ -47,6 +51,8 @@ _SOCKET_OPTIONS = [
 _HEADERS = frozenset(
     "Host User-Agent Content-Type Content-Encoding Content-Length Accept-Encoding Accept Connection".lower().split()
 )
+_UNLIKE = "the host does not answer like PostHog"
+_CHECK_HOST = "check the host's name, and whether a login page of this network is in between"
 
 
 class _OnlyOurHeaders(AuthBase):
@@ -54,33 +60,90 @@ class _OnlyOurHeaders(AuthBase):
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         request.headers["User-Agent"] = f"onramp-analytics/{__version__}"
+        request.headers["Accept-Encoding"] = "identity"  # else it says what is installed here, and answers can explode
         for name in list(request.headers):
             if name.lower() not in _HEADERS:
                 del request.headers[name]
         return request
 
 
+class _Asking:
+    """A connection that asks whether it may send: before it connects, and before each write to the network."""
+
+    sock: Any
+    may_send: Callable[[], object]
+
+    def connect(self) -> None:
+        self.may_send()
+        super().connect()  # type: ignore[misc]  # the other base class has it
+
+    def send(self, data: Any) -> None:
+        if self.sock is None:
+            self.connect()  # takes its time, so the question comes after it
+        self.may_send()
+        super().send(data)  # type: ignore[misc]
+
+
 class _Adapter(HTTPAdapter):
-    """Connections that are reset when they are closed. Tries once."""
+    """Connections that ask before they send and are reset when they are closed. Tries once, reads little."""
+
+    def __init__(self, may_send: Callable[[], object], *, is_direct: bool) -> None:
+        self._may_send = may_send
+        self._is_direct = is_direct
+        super().__init__()
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, **kwargs, socket_options=_SOCKET_OPTIONS)
+        self._make_ask(self.poolmanager)
 
     def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
-        return super().proxy_manager_for(proxy, **kwargs, socket_options=_SOCKET_OPTIONS)
+        is_known = proxy in self.proxy_manager
+        manager = super().proxy_manager_for(proxy, **kwargs, socket_options=_SOCKET_OPTIONS)
+        if not is_known:
+            self._make_ask(manager)
+        return manager
+
+    def _make_ask(self, manager: Any) -> None:
+        """Have urllib3 make connections that ask. It makes them itself, so the question goes into their class."""
+        question = {"may_send": staticmethod(self._may_send)}
+        manager.pool_classes_by_scheme = {
+            scheme: type("Pool", (pool,), {"ConnectionCls": type("Asking", (_Asking, pool.ConnectionCls), question)})
+            for scheme, pool in manager.pool_classes_by_scheme.items()
+        }
+
+    def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
+        if self._is_direct:
+            kwargs["proxies"] = None  # none stands between us and this machine
+        response = super().send(request, *args, **kwargs)
+        response.raw = io.BytesIO(_read(response.raw))
+        response.encoding = "utf-8"  # what is not gets question marks; guessing takes seconds
+        return response
 
 
-class _DirectAdapter(_Adapter):
-    """The same without a proxy: none stands between us and this machine."""
+def _read(raw: Any) -> bytes:
+    """Return the beginning of an answer as it came. It is never decompressed: 2 MB of gzip can become gigabytes.
 
-    def send(self, *args: Any, **kwargs: Any) -> requests.Response:
-        return super().send(*args, **{**kwargs, "proxies": None})
+    Reads on until there is nothing more, since only then urllib3 says that an answer was cut off.
+    """
+    answer = b""
+    with closing(raw):
+        while more := raw.read(LARGEST_ANSWER - len(answer), decode_content=False):
+            answer += more
+            if len(answer) >= LARGEST_ANSWER:
+                break
+    return answer
 
 
-def open_session(destination: Destination) -> requests.Session:
-    """Return a session that adds nothing, follows nothing, and tries once. The caller closes it."""
+def open_session(destination: Destination, may_send: Callable[[], object]) -> requests.Session:
+    """Return a session that adds nothing, follows nothing, and tries once. The caller closes it.
+
+    Args:
+        destination: where it will send.
+        may_send: called before each write to the network. To forbid it, raise something that is no `Exception`, which
+            no library on the way takes for its own.
+    """
     session = requests.Session()
-    adapter = _DirectAdapter() if destination.is_loopback else _Adapter()
+    adapter = _Adapter(may_send, is_direct=destination.is_loopback)
     session.mount("https://", adapter)
     session.mount("http://", adapter)
     session.auth = _OnlyOurHeaders()
@@ -95,41 +158,30 @@ def send(session: requests.Session, destination: Destination, batch: list[dict[s
     """
     try:
         with _deadline(DEADLINE):
-            response = batch_post(
-                destination.key,
-                destination.host,
-                gzip=True,
-                timeout=TIMEOUT,  # type: ignore[arg-type]  # the SDK hands it to requests, which takes the pair
-                batch=batch,
-                session=session,
-            )
-            return judge_success(response)
+            return _send(session, destination, batch)
     except _OutOfTimeError:
-        return Outcome(UNREACHED, f"no whole answer within {DEADLINE:.0f} s")
+        return Outcome(UNREACHED, f"no whole answer within {DEADLINE:.0f} s: check the network connection")
+
+
+def _send(session: requests.Session, destination: Destination, batch: list[dict[str, Any]]) -> Outcome:
+    try:
+        response = batch_post(
+            destination.key,
+            destination.host,
+            gzip=True,
+            timeout=TIMEOUT,  # type: ignore[arg-type]  # the SDK hands it to requests, which takes the pair
+            batch=batch,
+            session=session,
+        )
+        return judge_success(response)
     except APIError as error:
         return judge_failure(error.status, clean(error.message, destination.key), error.retry_after)
     except requests.TooManyRedirects:
-        return Outcome(UNLIKE_POSTHOG, "the host does not answer like PostHog: it redirects")
-    except requests.RequestException as error:
-        return Outcome(UNREACHED, network_reason(error))
-    except (AttributeError, TypeError, ValueError):  # the SDK expects an object where the body of an error is JSON
-        return Outcome(UNREACHED, "the host answered with an error that is not PostHog's")
-
-
-def network_reason(error: requests.RequestException) -> str:
-    """Say what broke in words of our own: the exception's text may hold a proxy's password."""
-    if isinstance(error, requests.exceptions.SSLError):
-        return "no trusted TLS connection to the host"
-    if isinstance(error, (requests.exceptions.ProxyError, requests.exceptions.InvalidProxyURL)):
-        return "the proxy does not work"
-    if isinstance(error, requests.Timeout):
-        return "the host did not answer in time"
-    cause = repr(error)
-    if "NameResolutionError" in cause:
-        return "the host's name cannot be resolved"
-    if "Connection refused" in cause:
-        return "the host refused the connection"
-    return "the connection broke"
+        return Outcome(UNLIKE_POSTHOG, f"{_UNLIKE}: it redirects: {_CHECK_HOST}")
+    except (requests.RequestException, HTTPError) as error:
+        return Outcome(UNREACHED, blocked_reason(destination.host) or network_reason(error))
+    except Exception:  # noqa: BLE001  (whatever is wrong with somebody's answer, the back-off must be stored)
+        return Outcome(UNREACHED, f"the host's error is not one of PostHog's: {_CHECK_HOST}")
 
 
 class _OutOfTimeError(BaseException):
@@ -150,22 +202,16 @@ def _deadline(seconds: float) -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
-def clean(message: object, key: str) -> str:
-    """Return what a server said as one short line of ASCII, without the key."""
-    text = "".join(c if " " <= c <= "~" else " " for c in str(message).replace(key, "(key)"))
-    return " ".join(text.split())[:LONGEST_REASON]
-
-
 def judge_success(response: requests.Response) -> Outcome:
     """Tell a 200 of PostHog's from one of a captive portal."""
     try:
         answer = None if response.history else response.json()
-    except ValueError:
+    except (ValueError, RecursionError):
         answer = None
     status = answer.get("status") if isinstance(answer, dict) else None
     if status == "Ok" or (type(status) is int and status == 1):
         return Outcome(ACCEPTED)
-    return Outcome(UNLIKE_POSTHOG, "the host does not answer like PostHog: 200 without its status")
+    return Outcome(UNLIKE_POSTHOG, f"{_UNLIKE}: 200 without its status: {_CHECK_HOST}")
 
 
 def judge_failure(status: int | str, message: str, retry_after: float | None) -> Outcome:
@@ -177,8 +223,9 @@ def judge_failure(status: int | str, message: str, retry_after: float | None) ->
     if code == 400:
         return Outcome(REJECTED, reason)
     if code in _WRONG_SETTINGS:
-        return Outcome(MISCONFIGURED, reason)
+        return Outcome(MISCONFIGURED, f"{reason}: check the project's key and the host's name")
     if code in _AGAIN or code >= 500:
         wait = retry_after or 0.0
-        return Outcome(UNREACHED, reason, max(wait, 0.0) if math.isfinite(wait) else 0.0)
-    return Outcome(UNLIKE_POSTHOG, f"the host does not answer like PostHog: {reason}")
+        wait = max(wait, 0.0) if math.isfinite(wait) else 0.0
+        return Outcome(UNREACHED, f"{reason}: the server is busy or broken; it is tried again later", wait)
+    return Outcome(UNLIKE_POSTHOG, f"{_UNLIKE}: {reason}: {_CHECK_HOST}")

@@ -135,7 +135,7 @@ def key_of(text: str, name: str) -> str:
     """
     if text.startswith("phx_"):
         raise Misconfigured(f"{name} holds a personal secret (phx_…): use the project's API key (phc_…) instead")
-    if not (text.startswith("phc_") and text.isascii() and text.replace("_", "").isalnum()):
+    if not (text.startswith("phc_") and text.isascii() and text[4:].replace("_", "").isalnum()):
         raise Misconfigured(f"{name} is not a valid PostHog project key: it must be phc_ and letters or digits")
     return text
 

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final, Literal
 
-ACCEPTED = "accepted"
-UNREACHED = "not reached"  # the network, a busy server: try again
-UNLIKE_POSTHOG = "unlike PostHog"  # a captive portal, a wrong host
-MISCONFIGURED = "misconfigured"  # the key or the host is wrong
-TOO_LARGE = "too large"
-REJECTED = "rejected"  # one event is bad, and the server does not say which
-OFF = "off"  # no request: consent is gone
-OUT_OF_TIME = "out of time"  # no request: the run has taken long enough
+ACCEPTED: Final = "accepted"
+UNREACHED: Final = "not reached"  # the network, a busy server: try again
+UNLIKE_POSTHOG: Final = "unlike PostHog"  # a captive portal, a wrong host
+MISCONFIGURED: Final = "misconfigured"  # the key or the host is wrong
+TOO_LARGE: Final = "too large"
+REJECTED: Final = "rejected"  # one event is bad, and the server does not say which
+OFF: Final = "off"  # no request: consent is gone
+OUT_OF_TIME: Final = "out of time"  # no request: the run has taken long enough
+
+Kind = Literal[
+    "accepted", "not reached", "unlike PostHog", "misconfigured", "too large", "rejected", "off", "out of time"
+]
+
+LONGEST_REQUEST = 20.0  # seconds for one request in all: a server that drips bytes never runs into the time-outs
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,10 +27,10 @@ class Outcome:
 
     Attributes:
         kind: one of the words above.
-        reason: for a person; never holds the key.
+        reason: for a person: what is wrong and what to do; never holds the key.
         retry_after: seconds that the server asked us to wait, 0 when it did not.
     """
 
-    kind: str
+    kind: Kind
     reason: str = ""
     retry_after: float = 0.0

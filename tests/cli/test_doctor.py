@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import json
 import os
-import pty
-import subprocess
 import sys
 import time
 from collections.abc import Callable
+from importlib import metadata
 
 import pytest
 
-from onramp_analytics import health
+from onramp_analytics import consent, health
 from onramp_analytics.integration import launcher
-from onramp_analytics.outbox import segments
+from onramp_analytics.outbox import locks
 from onramp_analytics.receiver import CAPTIVE_PORTAL, Answer, Receiver
-from onramp_analytics.spool import CAP, MOST_SPILLED, take_lock
-from tests.conftest import COMMAND, KEY, Checkout
+from onramp_analytics.spool import CAP, MOST_SPILLED
+from tests.cli.terminal import bytes_of, configure
+from tests.conftest import KEY, Checkout
 
 
 def doctor(checkout: Checkout, *words: str, env: dict[str, str] | None = None) -> dict[str, list[tuple[str, str]]]:
     """What each check says, by its name: (state, sentence)."""
     done = checkout.run("doctor", "--json", *words, check=False, env=env)
     found: dict[str, list[tuple[str, str]]] = {}
-    for check in json.loads(done.stdout):
+    for check in json.loads(done.stdout)["checks"]:
         found.setdefault(check["what"], []).append((check["state"], check["said"]))
     wrong = [state for said in found.values() for state, _ in said if state == health.WRONG]
     assert done.returncode == (1 if wrong else 0)
@@ -38,16 +40,30 @@ def test_where_all_is_well_every_check_says_so(opted_in: Checkout) -> None:
     found = doctor(opted_in)
 
     assert {state for said in found.values() for state, _ in said} == {health.OK}
-    assert set(found) >= {"checkout", "onramp.lock", "consent", "notice", "catalogue", "files", "disk", "key", "host"}
-    assert set(found) >= {"proxy", "certificates", "last send", "clock", "versions", "program", "byte-code"}
+    assert set(found) >= {"checkout", "onramp.lock", "consent", "agreement", "published names", "files", "disk"}
+    assert set(found) >= {
+        "key",
+        "host",
+        "proxy",
+        "certificates",
+        "last send",
+        "clock",
+        "versions",
+        "program",
+        "byte-code",
+    }
 
 
 def test_to_be_off_is_not_wrong(checkout: Checkout) -> None:
-    found = doctor(checkout, env={"ONRAMP_ANALYTICS_API_KEY": ""})
+    configure(checkout, "nonsense")
+    (checkout.path / "onramp.spool").mkdir()
 
-    assert found["consent"] == [(health.OK, "analytics are off: there is no readable onramp.lock")]
-    assert found["key"][0][0] == health.NOTE
-    assert checkout.files() == set()
+    found = doctor(checkout, env={"REQUESTS_CA_BUNDLE": "/nowhere/ca.pem"})
+
+    assert found["consent"] == [(health.OK, "analytics are off: you have not opted in")]
+    assert [found[what][0][0] for what in ("host", "files", "certificates")] == [health.NOTE] * 3
+    assert checkout.files() == {"make.d/analytics.conf", "onramp.spool"}
+    assert "No problem found." in checkout.run("doctor").stdout
 
 
 def lock_is_damaged(checkout: Checkout) -> None:
@@ -57,10 +73,6 @@ def lock_is_damaged(checkout: Checkout) -> None:
 def lock_is_a_link(checkout: Checkout) -> None:
     checkout.lock.rename(checkout.path / "elsewhere")
     checkout.lock.symlink_to("elsewhere")
-
-
-def notice_is_missing(checkout: Checkout) -> None:
-    checkout.lock.write_text("ANALYTICS_ENABLED=1\n")
 
 
 def spool_is_a_fifo(checkout: Checkout) -> None:
@@ -92,7 +104,9 @@ def too_much_is_spilled(checkout: Checkout) -> None:
 
 def last_send_failed(checkout: Checkout) -> None:
     checkout.track()
-    checkout.run("flush", check=False, env={"ONRAMP_ANALYTICS_HOST": "http://127.0.0.1:9"})
+    checkout.env["ONRAMP_ANALYTICS_HOST"] = "http://127.0.0.1:9"
+    checkout.opt_in()
+    checkout.run("flush", check=False)
 
 
 def clock_was_put_back(checkout: Checkout) -> None:
@@ -108,17 +122,16 @@ def program_has_moved(checkout: Checkout) -> None:
     ("fault", "what", "said"),
     [
         (lock_is_damaged, "onramp.lock", "is damaged"),
-        (lock_is_a_link, "onramp.lock", "is not a file that can be read"),
-        (notice_is_missing, "notice", "nothing is sent before you have seen the notice"),
-        (spool_is_a_fifo, "files", "onramp.spool is not what we made: move it away"),
-        (stamp_is_a_folder, "files", "not-before is not what we made"),
-        (segment_is_a_link, "files", "1-1.0 is not what we made"),
-        (log_is_a_hard_link, "files", "sent is not what we made"),
+        (lock_is_a_link, "onramp.lock", "is not a readable file: move it away"),
+        (spool_is_a_fifo, "files", "onramp.spool is not of the right kind: move it away"),
+        (stamp_is_a_folder, "files", "not-before is not of the right kind"),
+        (segment_is_a_link, "files", "1-1.0 is not of the right kind"),
+        (log_is_a_hard_link, "files", "sent is not of the right kind"),
         (spool_is_full, "spool", "the spool is full"),
-        (too_much_is_spilled, "spool", "1,000 events are spilled"),
-        (last_send_failed, "last send", "the host refused the connection"),
+        (too_much_is_spilled, "spool", "1,000 events are in files of their own"),
+        (last_send_failed, "last send", "refused the connection"),
         (clock_was_put_back, "clock", "onramp.spool is newer than now"),
-        (program_has_moved, "program", "gone/make_entry.py, which is not there: run `onramp-analytics enable`"),
+        (program_has_moved, "program", "gone/make_entry.py, which does not exist: run `onramp-analytics enable`"),
     ],
     ids=lambda each: each.__name__ if callable(each) else "",
 )
@@ -135,7 +148,7 @@ def test_what_is_wrong_is_named_by_doctor_and_by_status(
 @pytest.mark.parametrize(
     ("env", "what", "said"),
     [
-        ({"ONRAMP_ANALYTICS_API_KEY": ""}, "key", "no PostHog key"),
+        ({"ONRAMP_ANALYTICS_API_KEY": ""}, "key", "is set without ONRAMP_ANALYTICS_API_KEY"),
         ({"ONRAMP_ANALYTICS_API_KEY": "phx_secretsecret"}, "key", "holds a personal secret"),
         ({"ONRAMP_ANALYTICS_HOST": "http://example.com"}, "host", "must begin with https://"),
         ({"REQUESTS_CA_BUNDLE": "/nowhere/ca.pem"}, "certificates", "REQUESTS_CA_BUNDLE names a file"),
@@ -153,58 +166,99 @@ def test_what_is_wrong_in_the_environment_is_named(
 
 def test_a_stopped_process_that_holds_the_lock_is_named(opted_in: Checkout) -> None:
     opted_in.hold_back_flusher()
-    held = take_lock(opted_in.spool)
+    held = opted_in.spool.take_lock()
 
-    (found,) = doctor(opted_in)["spool"]
+    (found,) = doctor(opted_in)["lock"]
 
     os.close(held)
     assert found[0] == health.WRONG
     assert "onramp.spool.lock is held by a process that does not move" in found[1]
-    assert "spool" not in doctor(opted_in)
+    assert "lock" not in doctor(opted_in)
 
 
-def test_what_another_user_left_is_a_note_where_events_go_elsewhere_and_wrong_where_they_do_not(
-    opted_in: Checkout,
-) -> None:
+def test_a_file_system_without_locks_is_named(here: Checkout, monkeypatch: pytest.MonkeyPatch) -> None:
+    here.hold_back_flusher()
+    here.track()
+
+    def refused(_fd: int, _how: int) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", refused)
+
+    said = health.problems(health.checks(here.root, consent.ask(os.environb, here.root), os.environ))
+
+    path = f"{here.path}/onramp.spool.lock"
+    assert said == [f"{path} cannot be locked (No locks available), so nothing is recorded: {health._REMEDY}"]
+
+
+def test_a_folder_that_takes_no_file_is_named(opted_in: Checkout) -> None:
     opted_in.may_pass_over_permissions = False
     opted_in.hold_back_flusher()
+    folder = opted_in.path / "onramp.spool.d"
+    folder.chmod(0o500)
+
+    (found,) = doctor(opted_in)["write"]
+
+    folder.chmod(0o700)
+    assert found[0] == health.WRONG
+    assert f"no file can be written in {folder} (Permission denied), so nothing is recorded" in found[1]
+
+
+def test_doctor_leaves_no_file_behind(opted_in: Checkout) -> None:
+    opted_in.hold_back_flusher()
     opted_in.track()
-    (opted_in.path / "onramp.spool").chmod(0o400)
+    before = opted_in.files()
 
-    before = doctor(opted_in)["files"]
-    opted_in.track()  # makes the user's own folder
-    after = doctor(opted_in)["files"]
-    told = opted_in.run("status").stdout
+    doctor(opted_in)
 
-    assert [state for state, _ in before] == [health.WRONG]
-    assert [state for state, _ in after] == [health.NOTE]
-    assert "onramp.spool cannot be written: give it to yourself with chown; until then events go to " in after[0][1]
-    assert "note         " in told
-    assert "problem" not in told
+    assert opted_in.files() == before
 
 
-def test_no_room_on_the_disk_is_wrong(monkeypatch: pytest.MonkeyPatch, opted_in: Checkout) -> None:
-    """`make torture` fills a disk for real, which needs a file system of its own."""
-    monkeypatch.setattr(health, "ROOM", 1 << 62)
+def test_a_folder_that_is_not_compared_is_a_note(opted_in: Checkout) -> None:
+    opted_in.hold_back_flusher()
+    (opted_in.path / "services-enabled/.keep").unlink()
 
-    assert health._disk([opted_in.spool]) == health.Check(
-        "disk", health.WRONG, "the disk is full, and new events are dropped: make room"
+    (found,) = doctor(opted_in)["enabled"]
+
+    said = "services-enabled/ is not compared: it is missing, unreadable, without .keep, or too large"
+    assert found == (health.NOTE, said)
+    assert said in " ".join(opted_in.run("status").stdout.split())
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file to another user")
+def test_a_file_of_another_user_is_named(opted_in: Checkout) -> None:
+    opted_in.hold_back_flusher()
+    opted_in.track()
+    os.chown(opted_in.path / "onramp.spool", 65534, 65534)
+
+    (found,) = doctor(opted_in)["files"]
+
+    assert found[0] == health.WRONG
+    assert "onramp.spool belongs to another user: move it away" in found[1]
+
+
+def test_a_full_disk_is_wrong(monkeypatch: pytest.MonkeyPatch, opted_in: Checkout) -> None:
+    """`make faults` fills a disk for real, which needs a file system of its own."""
+    monkeypatch.setattr(health, "SPACE", 1 << 62)
+
+    assert health._disk(opted_in.root) == health.Check(
+        "disk", health.WRONG, "the disk is full, and new events are dropped: free some space"
     )
 
 
-def test_a_checkout_without_a_catalogue_is_told_of_it(opted_in: Checkout) -> None:
+def test_a_checkout_without_published_names_is_a_note(opted_in: Checkout) -> None:
     (opted_in.path / "make.d/analytics.names").unlink()
 
-    (found,) = doctor(opted_in)["catalogue"]
+    (found,) = doctor(opted_in)["published names"]
 
     assert found[0] == health.NOTE
-    assert "every name is sent as `custom` or `other`" in found[1]
+    assert "every name is recorded as `custom` or `other`" in found[1]
 
 
-def test_a_flusher_at_work_is_seen(opted_in: Checkout) -> None:
+def test_an_uploader_at_work_is_seen(opted_in: Checkout) -> None:
     opted_in.hold_back_flusher()
-    with segments.flusher_lock(opted_in.spool):
-        assert doctor(opted_in)["last send"] == [(health.OK, "a flusher is at work")]
+    with locks.flusher_lock(opted_in.spool):
+        assert doctor(opted_in)["last send"] == [(health.OK, "events are being sent in the background")]
 
 
 def test_a_proxy_is_named_without_its_password(opted_in: Checkout) -> None:
@@ -212,7 +266,7 @@ def test_a_proxy_is_named_without_its_password(opted_in: Checkout) -> None:
 
     (found,) = doctor(opted_in, env=env)["proxy"]
 
-    said = "https_proxy is http://proxy.example.com:3128 with a password; HTTP_PROXY is not an address"
+    said = "https_proxy is http://proxy.example.com:3128 with a password; HTTP_PROXY is not a valid address"
     assert sorted(found[1].split("; ")) == sorted(said.split("; "))
 
 
@@ -224,7 +278,7 @@ def test_byte_code_that_cannot_be_kept_is_wrong(monkeypatch: pytest.MonkeyPatch)
     assert health._byte_code().state == health.WRONG
 
 
-def test_what_make_runs_is_told(opted_in: Checkout) -> None:
+def test_what_make_runs_is_shown(opted_in: Checkout) -> None:
     assert doctor(opted_in)["program"] == [(health.OK, "make finds onramp-analytics on the PATH")]
 
     launcher.remember(opted_in.root)
@@ -236,13 +290,13 @@ def test_what_make_runs_is_told(opted_in: Checkout) -> None:
     [
         (None, health.OK, "answers like PostHog"),
         (Answer(400, b"batch is empty"), health.OK, "answers like PostHog"),
-        (Answer(401, b"API key is not valid"), health.WRONG, "the host answered 401: API key is not valid"),
-        (CAPTIVE_PORTAL, health.WRONG, "the host does not answer like PostHog"),
+        (Answer(401, b"API key is not valid"), health.WRONG, "401: API key is not valid"),
+        (CAPTIVE_PORTAL, health.WRONG, "not answer like PostHog"),
         (Answer(drop=True), health.WRONG, "the connection broke"),
     ],
     ids=["PostHog", "an empty batch", "a wrong key", "a captive portal", "a reset"],
 )
-def test_online_asks_the_host_without_any_event(
+def test_online_contacts_the_server_without_any_event(
     opted_in: Checkout, receiver: Receiver, answer: Answer | None, state: str, said: str
 ) -> None:
     opted_in.hold_back_flusher()
@@ -259,48 +313,66 @@ def test_online_asks_the_host_without_any_event(
 
 
 @pytest.mark.parametrize("env", [{"DO_NOT_TRACK": "1"}, {"ONRAMP_ANALYTICS_ENABLED": "0"}])
-def test_nobody_is_asked_online_while_analytics_are_off(
+def test_the_server_is_not_contacted_while_analytics_are_off(
     opted_in: Checkout, receiver: Receiver, env: dict[str, str]
 ) -> None:
-    assert doctor(opted_in, "--online", env=env)["online"] == [(health.NOTE, "not asked, since analytics are off")]
+    assert doctor(opted_in, "--online", env=env)["online"] == [(health.NOTE, "not contacted, since analytics are off")]
     assert receiver.requests == []
 
 
-def test_without_online_nobody_is_asked(opted_in: Checkout, receiver: Receiver) -> None:
+def test_without_online_the_server_is_not_contacted(opted_in: Checkout, receiver: Receiver) -> None:
     doctor(opted_in)
 
     assert receiver.requests == []
 
 
-def test_it_is_a_line_each_with_a_mark_and_fits_a_terminal(opted_in: Checkout) -> None:
-    notice_is_missing(opted_in)
+def test_it_ends_with_a_verdict_and_explains_its_marks(opted_in: Checkout) -> None:
+    opted_in.hold_back_flusher()
+    well = opted_in.run("doctor")
+    spool_is_a_fifo(opted_in)
 
     done = opted_in.run("doctor", check=False)
 
     lines = done.stdout.splitlines()
     assert lines[0].startswith("✓  checkout ")
-    assert any(line.startswith("✗  notice ") for line in lines)
+    assert any(line.startswith("✗  files ") for line in lines)
     assert max(map(len, lines)) <= 80
-    assert (done.returncode, done.stderr) == (1, "onramp-analytics: 1 thing wrong: see ✗ above\n")
+    assert lines[-1] == "1 problem found. (✓ fine, · worth knowing, ✗ to be fixed)"
+    assert well.stdout.splitlines()[-1] == "No problem found. (✓ fine, · worth knowing, ✗ to be fixed)"
+    assert (well.returncode, done.returncode, done.stderr) == (0, 1, "")
 
 
-@pytest.mark.parametrize("env", [{"NO_COLOR": "1"}, {}], ids=["NO_COLOR", "colours"])
+def test_an_ascii_terminal_gets_ascii_marks(opted_in: Checkout) -> None:
+    opted_in.hold_back_flusher()
+    spool_is_a_fifo(opted_in)
+
+    done = opted_in.run("doctor", env={"PYTHONIOENCODING": "ascii"}, check=False)
+
+    assert done.stdout.isascii()
+    assert done.stdout.startswith("ok  checkout ")
+    assert "!!  files " in done.stdout
+    assert done.stdout.endswith("1 problem found. (ok fine, -- worth knowing, !! to be fixed)\n")
+
+
+def test_a_long_path_is_shown_whole(opted_in: Checkout) -> None:
+    said = "".join(line.strip() for line in opted_in.run("doctor").stdout.splitlines())
+
+    assert len(str(opted_in.path)) > 60
+    assert str(opted_in.path) in said
+
+
+@pytest.mark.parametrize("env", [{"NO_COLOR": "1"}, {}], ids=["NO_COLOR", "colors"])
 def test_no_color_is_respected(opted_in: Checkout, env: dict[str, str]) -> None:
-    ours, theirs = pty.openpty()
-    process = subprocess.Popen(
-        [COMMAND, "--root", opted_in.path, "doctor"],
-        env={**opted_in.env, "TERM": "xterm-256color", "COLUMNS": "80", **env},
-        stdout=theirs,
-        stderr=subprocess.DEVNULL,
-    )
-    os.close(theirs)
-    seen = b""
-    while True:
-        try:
-            seen += os.read(ours, 65536)
-        except OSError:  # the other side is closed
-            break
-    process.wait()
-    os.close(ours)
+    assert ("\x1b[32m" in bytes_of(opted_in, "doctor", env=env)) == (not env)
 
-    assert (b"\x1b[32m" in seen) == (not env)
+
+def test_metadata_that_cannot_be_read_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    def cannot_be_found(name: str) -> str:
+        raise metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(metadata, "version", cannot_be_found)
+
+    found = health._versions()
+
+    assert found.state == health.WRONG
+    assert "the package posthog cannot be read" in found.said

@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 
 from onramp_analytics import events
-from onramp_analytics.outbox import gate, segments
+from onramp_analytics.cli.preview import NOBODY
+from onramp_analytics.outbox import gate, locks, segments
 from onramp_analytics.receiver import Receiver
-from tests.conftest import KEY, Checkout
+from tests.cli.terminal import configure, enable_services
+from tests.conftest import ID, KEY, Checkout
 
-NOTHING_LEFT = "Nothing has left this machine. phc_preview stands for the project's key.\n"
+NOTHING_SENT = "Nothing was sent: this went to a receiver on this machine only, and nothing was stored.\n"
 
 
 def bodies(said: str) -> list[dict[str, object]]:
@@ -41,7 +43,7 @@ def test_what_is_shown_is_what_is_then_sent(opted_in: Checkout, receiver: Receiv
     assert shown[0]["bytes_decompressed"] > shown[0]["bytes"]
 
 
-def test_nothing_leaves_and_everything_still_waits(opted_in: Checkout, receiver: Receiver) -> None:
+def test_nothing_is_sent_and_everything_stays_queued(opted_in: Checkout, receiver: Receiver) -> None:
     opted_in.hold_back_flusher()
     opted_in.track()
     before = {path: path.read_bytes() for path in opted_in.path.rglob("*") if path.is_file()}
@@ -50,16 +52,16 @@ def test_nothing_leaves_and_everything_still_waits(opted_in: Checkout, receiver:
 
     assert receiver.requests == []
     assert {path: path.read_bytes() for path in opted_in.path.rglob("*") if path.is_file()} == before
-    assert done.stdout.endswith(NOTHING_LEFT)
+    assert done.stdout.endswith(NOTHING_SENT)
     assert KEY not in done.stdout + done.stderr
 
 
 def test_claimed_and_spilled_events_are_shown_too(opted_in: Checkout) -> None:
     opted_in.hold_back_flusher()
     opted_in.track()
-    with segments.flusher_lock(opted_in.spool):
+    with locks.flusher_lock(opted_in.spool):
         segments.claim(opted_in.spool)
-    with segments.locked(opted_in.spool):
+    with locks.locked(opted_in.spool):
         opted_in.track()
     opted_in.track()
 
@@ -77,29 +79,92 @@ def test_an_event_that_is_too_old_to_be_sent_is_not_shown_as_if_it_were(opted_in
 
     done = opted_in.run("show-pending")
 
-    assert (done.stdout, done.stderr) == ("", "1 event left out: too old to be sent.\n")
-    assert opted_in.run("preview").stdout.startswith("Nothing is waiting, so these are examples")
+    assert (done.stdout, done.stderr) == ("", "1 event that is too old left out.\n")
+    assert opted_in.run("preview").stdout.startswith("Nothing is queued, so these are examples")
 
 
-@pytest.mark.parametrize("env", [{}, {"DO_NOT_TRACK": "1"}, {"ONRAMP_ANALYTICS_API_KEY": ""}])
-def test_with_nothing_pending_there_is_an_example_of_each_kind(checkout: Checkout, env: dict[str, str]) -> None:
+@pytest.mark.parametrize("env", [{}, {"DO_NOT_TRACK": "1"}])
+def test_with_nothing_to_show_there_is_an_example_of_each_kind(
+    checkout: Checkout, receiver: Receiver, env: dict[str, str]
+) -> None:
     said = checkout.run("preview", env=env).stdout
 
-    assert said.startswith("Nothing is waiting, so these are examples, one of each kind.\n\nPOST /batch/ HTTP/1.1\n")
+    first = "Nothing is queued, so these are examples, one of each kind:"
+    assert said.startswith(f"{first}\n\nPOST {receiver.url}/batch/ HTTP/1.1\n")
     (body,) = bodies(said)
     batch = body["batch"]
     assert isinstance(batch, list)
     assert [event["event"] for event in batch] == list(events.EVENTS)
-    lines = list(map(gate.as_line, batch))
     published = b"\ncommand start\noverride plex-nfs\nservice plex\n"
-    assert [gate.admit(line, published) for line in lines] == list(zip(batch, lines, strict=True))
+    for event in batch:
+        assert event["distinct_id"] == NOBODY
+        line = gate.as_line({**event, "distinct_id": ID})
+        assert gate.admit(line, published) == ({**event, "distinct_id": ID}, line)
     assert checkout.files() == set()
 
 
-def test_the_sizes_are_said(checkout: Checkout) -> None:
+@pytest.mark.parametrize("where", ["the environment", "the checkout"])
+def test_before_opting_in_it_shows_exactly_what_enable_then_queues(
+    checkout: Checkout, receiver: Receiver, where: str
+) -> None:
+    if where == "the checkout":
+        configure(checkout, "https://eu.i.posthog.com")
+    enable_services(checkout, "plex", "jellyfin", "my-private-wiki")
+    (checkout.path / "overrides-enabled/plex-nfs.yml").touch()
+    before = checkout.files()
+
+    (shown,) = (json.loads(line) for line in checkout.run("preview", "--json").stdout.splitlines())
+    text = checkout.run("preview").stdout
+    after = checkout.files()
+    checkout.run("enable")
+
+    host = receiver.url if where == "the environment" else "https://eu.i.posthog.com"
+    own = [{**event, "uuid": "", "distinct_id": ""} for event in shown["body"]["batch"]]
+    assert own == [{**event, "uuid": "", "distinct_id": ""} for event in checkout.pending()]
+    assert {event["distinct_id"] for event in shown["body"]["batch"]} == {NOBODY}
+    assert text.startswith("Analytics are off. These are the events that `enable` would queue now:\n")
+    assert f"\nPOST {host}/batch/ HTTP/1.1\n" in text
+    assert f"\nHost: {host.partition('//')[2]}\n" in text
+    assert (shown["url"], shown["headers"]["Host"]) == (f"{host}/batch/", host.partition("//")[2])
+    assert "my-private-wiki" not in text
+    assert after == before
+    assert receiver.requests == []
+
+
+def test_it_connects_to_this_machine_and_to_nothing_else(checkout: Checkout, tmp_path: Path) -> None:
+    configure(checkout, "https://eu.i.posthog.com")
+    enable_services(checkout, "plex")
+    seen = tmp_path / "seen"
+    (tmp_path / "sitecustomize.py").write_text(
+        "import sys\n"
+        "def hook(name, args):\n"
+        "    if name in ('socket.connect', 'socket.getaddrinfo', 'socket.sendto'):\n"
+        "        said = repr((name, args[-1] if name == 'socket.connect' else args))\n"
+        f"        open({str(seen)!r}, 'a').write(said + '\\n')\n"
+        "sys.addaudithook(hook)\n"
+    )
+
+    checkout.run("preview", env={"PYTHONPATH": str(tmp_path)})
+
+    lines = seen.read_text().splitlines()
+    assert lines
+    assert all("'127.0.0.1'" in line for line in lines), lines
+
+
+def test_without_a_destination_it_says_that_the_address_is_an_example(checkout: Checkout) -> None:
+    del checkout.env["ONRAMP_ANALYTICS_API_KEY"], checkout.env["ONRAMP_ANALYTICS_HOST"]
+
     said = checkout.run("preview").stdout
 
-    assert re.search(r"^6 events: \d{3} bytes on the wire, \d,\d{3} decompressed\.$", said, re.MULTILINE)
+    assert "Events are sent nowhere yet (no PostHog project is set: " in said
+    assert "so the address and the key are examples." in said
+    assert "POST https://us.i.posthog.com/batch/ HTTP/1.1\n" in said
+
+
+def test_the_sizes_are_shown(checkout: Checkout) -> None:
+    said = checkout.run("preview").stdout
+
+    assert re.search(r"^6 events: \d{3} bytes sent, \d,\d{3} before compression\.$", said, re.MULTILINE)
 
 
 def test_it_leaves_no_file_behind(opted_in: Checkout, tmp_path: Path) -> None:

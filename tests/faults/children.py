@@ -2,12 +2,15 @@
 
 They are forked by multiprocessing's fork server, which has everything imported: a start takes milliseconds, and so
 thousands of them can be killed. What runs in them is the product's own way in, with an environment of its own.
+A child that is another user goes on in a copy that this user can reach.
 """
 
 from __future__ import annotations
 
 import multiprocessing
 import os
+import pickle
+import posix
 import resource
 import signal
 import sys
@@ -15,7 +18,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from importlib import metadata
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from types import FrameType
@@ -24,12 +26,13 @@ from typing import Any
 import onramp_analytics
 import onramp_analytics.cli.main
 from onramp_analytics import __main__ as program
-from onramp_analytics import consent, flush, spool, tracker
+from onramp_analytics import consent, flush, tracker
+from onramp_analytics.outbox import locks
 from onramp_analytics.spool import Spool
+from tests.other_user import Copy, copy
 
+EVENT = ("command_executed", {"command": "start", "success": True, "duration_ms": 410})
 PACKAGE = str(Path(onramp_analytics.__file__).parent)
-#: Like the imports above, once for all children: a child that becomes another user may not read it any more.
-metadata.version("posthog")
 _servers = multiprocessing.get_context("forkserver")
 _servers.set_forkserver_preload(["__main__", __name__])
 
@@ -55,25 +58,47 @@ class Halt:
 
 def start(place: Place, function: Callable[..., None], *arguments: object, halt: Halt | None = None) -> BaseProcess:
     """Start a child that calls `function(place, *arguments)`."""
-    process = _servers.Process(target=_be, args=(place, function, arguments, halt), daemon=True)
+    reachable = copy() if place.user is not None else None
+    process = _servers.Process(target=_be, args=(place, reachable, _Work(function, arguments, halt)), daemon=True)
     process.start()
     return process
 
 
-def _be(place: Place, function: Callable[..., None], arguments: tuple[object, ...], halt: Halt | None) -> None:
+@dataclass(frozen=True)
+class _Work:
+    """What a child does, and where it is stopped."""
+
+    function: Callable[..., None]
+    arguments: tuple[object, ...]
+    halt: Halt | None
+
+    def do(self, place: Place) -> None:
+        if halt := self.halt:
+            sys.settrace(_Lines(lambda number, _: signal.raise_signal(halt.how) if number == halt.line else None))
+        self.function(place, *self.arguments)
+        sys.settrace(None)
+
+
+def _be(place: Place, reachable: Copy | None, work: _Work) -> None:
     os.environ.clear()
     os.environ.update(place.env)
     os.chdir("/")
     for stream, path in enumerate((place.output, place.errors), 1):
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), stream)
-    if place.user is not None:
+    if reachable and place.user is not None:
         os.setgroups([])
         os.setgid(place.user)
         os.setuid(place.user)
-    if halt:
-        sys.settrace(_Lines(lambda number, _where: signal.raise_signal(halt.how) if number == halt.line else None))
-    function(place, *arguments)
-    sys.settrace(None)
+        rest = pickle.dumps((place, work)).hex()
+        command = reachable.command("from tests.faults.children import go_on; go_on(sys.argv[1])", rest)
+        os.execve(command[0], command, {**place.env, **reachable.environment()})
+    work.do(place)
+
+
+def go_on(rest: str) -> None:
+    """Do the work that another process has prepared, as the user that it has become."""
+    place, work = pickle.loads(bytes.fromhex(rest))
+    work.do(place)
 
 
 class _Lines:
@@ -107,14 +132,23 @@ def run_flusher(place: Place) -> None:
     """Be the detached flusher, from the moment on at which it has lingered, and so has made its folder."""
     with suppress(OSError):
         if consent.ask(os.environb, place.root).on:
-            spool.make_folder(Spool(place.root))
-    sys.argv = ["flush", os.fsdecode(place.root), os.fsdecode(place.root)]
+            os.close(Spool(place.root).make_folder())
+    with _flushers(place).open("a") as file:
+        file.write(f"{os.getpid()}\n")
+    sys.argv = ["flush", os.fsdecode(place.root)]
     flush.main()
+
+
+def _flushers(place: Place) -> Path:
+    """Return the file with the processes that are flushers of a checkout; their command line is the fork server's."""
+    return place.output.with_name(f"flushers-of-{os.fsdecode(os.path.basename(place.root))}")
 
 
 def run_command(place: Place, *words: str) -> None:
     """Be the command `onramp-analytics`."""
     os._exit = sys.exit  # type: ignore[assignment]  # `track` ends at once, and the lines that ran were never told
+    really = locks.flushers
+    locks.flushers = lambda spool: iter([*really(spool), *_running(place)])
     sys.argv = ["onramp-analytics", "--root", os.fsdecode(place.root), *words]
     status = program.main()
     sys.stdout.flush()
@@ -122,10 +156,44 @@ def run_command(place: Place, *words: str) -> None:
         os._exit(status)
 
 
+def _running(place: Place) -> list[int]:
+    file = _flushers(place)
+    pids = map(int, file.read_text().split()) if file.exists() else ()
+    return [pid for pid in pids if Path(f"/proc/{pid}/stat").exists() and state_of(pid) not in "ZX"]
+
+
+def state_of(pid: int) -> str:
+    """Return the kernel's letter for what a process does; T is stopped, Z has ended."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return "X"
+    return stat.rpartition(") ")[2][:1]
+
+
+@contextmanager
+def numbered(number: int) -> Iterator[None]:
+    """Let the uuid of an event that is tracked in here hold a number, by which it is known again when it arrives."""
+    really = posix.urandom
+    posix.urandom = lambda size: number.to_bytes(4, "big") + bytes(size - 4)
+    try:
+        yield
+    finally:
+        posix.urandom = really
+
+
+#: The same in a process of its own: `python -IS -c THIS ENTRY NUMBER WORD…`.
+NUMBERED = """
+import posix, sys
+entry, number = sys.argv[1], int(sys.argv[2])
+posix.urandom = lambda size: number.to_bytes(4, "big") + bytes(size - 4)
+sys.argv[:] = [entry, *sys.argv[3:]]
+exec(compile(open(entry).read(), entry, "exec"), {"__name__": "__main__", "__file__": entry})
+"""
+
+
 def write_events(place: Place, acknowledged: Path, first: int, count: int, pause: float) -> None:
     """Track so many events, pause after each, and write down the number of each that `track` has said is kept.
-
-    The number is the event's `duration_ms`, which is how it is known again when it arrives.
 
     Args:
         place: where.
@@ -136,8 +204,9 @@ def write_events(place: Place, acknowledged: Path, first: int, count: int, pause
     """
     note = os.open(acknowledged, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     for number in range(first, first + count):
-        said = {"command": "start", "success": True, "duration_ms": number}
-        if tracker.record(place.root, os.environb, [("command_executed", said)]):
+        with numbered(number):
+            kept = tracker.record(place.root, os.environb, [EVENT])
+        if kept:
             os.write(note, b"%d\n" % number)
         time.sleep(pause)
 

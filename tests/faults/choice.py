@@ -99,14 +99,17 @@ def a_new_identifier_at_each_line_of_a_flush(rig: Rig) -> None:
         flusher = start(rig.place(checkout), run_flusher, halt=halt)
         with stopped(flusher):
             rig.tally.faults += 1
-            rig.ask(checkout, "reset-id")  # which says no where the flusher stopped with the spool's lock in its hands
+            rig.ask(checkout, "reset-id")  # which ends the flusher first
             is_new = consent_of(checkout)[1] != old
             rig.track(checkout, 2)
         rig.finish(flusher)
         rig.flush(checkout)
+        rig.tally.expect(not rig.pending(checkout), "events under the new identifier were not sent")
         found = [path.name for path in _files(checkout) if old.encode() in path.read_bytes()]
         rig.tally.expect(not found or not is_new, f"the old identifier is in {found} after its events were sent")
     rig.settle(checkout)
+    rig.forget_tracked()  # `reset-id` deletes what is queued under the old identifier, as it is meant to
+    rig.count()
 
 
 def _files(checkout: Checkout) -> list[Path]:

@@ -10,12 +10,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from onramp_analytics import events, tracker
-from onramp_analytics import spool as spools
 from onramp_analytics.receiver import Answer, Request
 from onramp_analytics.spool import Spool
 from tests.conftest import COMMAND, Checkout
-from tests.faults.children import Place, run_command, run_flusher, start, time_asleep
-from tests.faults.rig import ASLEEP, NUMBERS, Fault, Rig, command, consent_of
+from tests.faults.children import EVENT, Place, numbered, run_command, run_flusher, start, time_asleep
+from tests.faults.rig import ASLEEP, NUMBERS, Fault, Rig, consent_of
 
 CROWD = 64
 PAUSE = 0.1  # seconds between two events of one tracker; without it the crowd would fill the spool to its cap
@@ -52,10 +51,11 @@ def track_for(place: Place, acknowledged: Path, first: int, seconds: float) -> N
         with time_asleep(waits.append):
             return really(spool)
 
-    really, spools.take_lock = spools.take_lock, take_lock  # type: ignore[assignment]
+    really, Spool.take_lock = Spool.take_lock, take_lock  # type: ignore[assignment, method-assign]
     for number in range(first, first + NUMBERS):
-        if not tracker.record(place.root, os.environb, [command(number)]):
-            raise AssertionError("an event was not kept")
+        with numbered(number):
+            if not tracker.record(place.root, os.environb, [EVENT]):
+                raise AssertionError("an event was not kept")
         os.write(note, b"%d\n" % number)
         if time.monotonic() > until:
             break
@@ -89,12 +89,9 @@ def a_million_events_wait(rig: Rig) -> None:
 
 def _fill(rig: Rig, checkout: Checkout) -> None:
     """Put a segment there that holds a million events, as after weeks without a network."""
-    event, values = command(1)
-    now = time.time_ns()
-    lines = [
-        events.build(event, values, consent_of(checkout)[1], now, os.urandom(16))  # type: ignore[arg-type]
-        for _ in range(1000)
-    ]
+    event, values = EVENT
+    own_id = consent_of(checkout)[1]
+    lines = [events.build(event, values, own_id, time.time(), os.urandom(16)) for _ in range(1000)]  # type: ignore[arg-type]
     with (checkout.path / "onramp.spool.d" / f"{10**18}-1.0").open("wb") as file:
         for _ in range(rig.effort.many // 1000):
             file.write(b"".join(lines))

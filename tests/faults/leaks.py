@@ -80,6 +80,7 @@ def _look_for(rig: Rig, checkout: Checkout, said: str) -> None:
         for where, text in (("a request", sent), ("a file", kept), ("a message", said)):
             rig.tally.leaked += word in text
             rig.tally.expect(word not in text, f"{word} is in {where}")
+    kept = kept.replace(checkout.lock.read_text(), "")  # what the person agreed to; the key of a project is public
     for where, text in (("a file", kept), ("a message", said)):
         rig.tally.leaked += KEY in text
         rig.tally.expect(KEY not in text, f"the whole key is in {where}")

@@ -6,7 +6,7 @@ import os
 import signal
 import time
 
-from onramp_analytics.outbox import segments
+from onramp_analytics.outbox import locks
 from onramp_analytics.spool import Spool
 from tests.faults.children import Place, run_flusher, start
 from tests.faults.rig import Fault, Rig, stopped
@@ -14,7 +14,7 @@ from tests.faults.rig import Fault, Rig, stopped
 
 def hold_and_stop(place: Place) -> None:
     """Take the spool's lock, and stop."""
-    with segments.locked(Spool(place.root)):
+    with locks.locked(Spool(place.root)):
         os.kill(os.getpid(), signal.SIGSTOP)
 
 

@@ -6,10 +6,11 @@ import os
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 
-from onramp_analytics.outbox import segments
+from onramp_analytics.outbox import locks, segments
+from tests.conftest import Checkout
 from tests.faults.children import start, track_without_room
 from tests.faults.rig import NOBODY, Fault, Rig
 from tests.onramp_checkout import OnRamp, build
@@ -79,27 +80,38 @@ def a_full_disk(rig: Rig) -> None:
 
 
 def what_may_not_be_written(rig: Rig) -> None:
-    """The root, the spool, its lock or its folder may not be written: `sudo` left it so, or somebody else owns it."""
+    """The root may not be written, or the spool, its lock or its folder is another user's: nothing is recorded."""
     if os.geteuid():
         rig.tally.left_out = "only root can give files to others"
         return
     for name in (".", *NEEDED):
-        checkout = rig.checkout(f"onramp-{len(rig.checkouts)}")
-        for path in (checkout.path, *checkout.path.rglob("*")):
-            os.chown(path, NOBODY, NOBODY)
-            path.chmod(0o755 if path.is_dir() else 0o644)
+        checkout = _given_to_nobody(rig)
         rig.tally.expect(rig.track_undisturbed(checkout, NOBODY), "an ordinary user cannot track")
         before = rig.pending(checkout)
         rig.tally.faults += 1
         with _kept_from(NOBODY, checkout.path / name):
             for _ in range(2):
                 rig.track_undisturbed(checkout, NOBODY)
-            rig.expect_told(checkout, f"{name if name != '.' else checkout.path.name} cannot be written", NOBODY)
+            rig.expect_told(checkout, f"{name} belongs to another user" if name != "." else "cannot write in", NOBODY)
             after = rig.pending(checkout)
-            rig.tally.expect(after[: len(before)] == before, f"{name} may not be written: what was pending changed")
+            rig.tally.expect(after[: len(before)] == before or name != ".", "what was queued changed")
         rig.ask(checkout, "flush", user=NOBODY)
-        rig.tally.expect(not rig.pending(checkout), f"{name} may be written again, and events still wait")
+        rig.tally.expect(not rig.pending(checkout), f"{name} may be written again, and events are still queued")
     rig.count()
+
+
+def _given_to_nobody(rig: Rig) -> Checkout:
+    """Return a checkout with consent that is another user's, state folder and all."""
+    checkout = rig.checkout(f"onramp-{len(rig.checkouts)}")
+    home = rig.folder / f"home-{len(rig.checkouts)}"
+    home.mkdir()
+    checkout.env["HOME"] = str(home)
+    checkout.opt_in()
+    for path in (checkout.path, home):
+        for each in (path, *path.rglob("*")):
+            os.chown(each, NOBODY, NOBODY)
+            each.chmod(0o755 if each.is_dir() else 0o644)
+    return checkout
 
 
 @contextmanager
@@ -112,27 +124,20 @@ def _kept_from(user: int, path: Path) -> Iterator[None]:
     path.chmod(mode)
 
 
-def what_sudo_leaves_behind(rig: Rig) -> None:
-    """Root tracks first in a user's checkout: the user can track afterwards."""
+def root_in_the_checkout_of_another_user(rig: Rig) -> None:
+    """Root records nothing there and touches nothing, neither as a tracker nor with any command."""
     if os.geteuid():
         rig.tally.left_out = "only root can be root"
         return
-    checkout = rig.checkout()
-    for path in (checkout.path / "onramp.spool.d").iterdir():
-        path.unlink()
-    (checkout.path / "onramp.spool.d").rmdir()
-    for path in (checkout.path, *checkout.path.rglob("*")):
-        os.chown(path, NOBODY, NOBODY)
-    for by_spilling in (False, True):
-        rig.tally.faults += 1
-        with segments.locked(checkout.spool) if by_spilling else nullcontext():
-            for user in (0, NOBODY, 0, NOBODY):
-                rig.tally.expect(rig.track_undisturbed(checkout, user), f"user {user} cannot track after the other one")
-        owners = {path.stat().st_uid for path in checkout.path.rglob("*")}
-        rig.tally.expect(owners == {NOBODY}, f"`sudo` left files of {owners}")
+    checkout = _given_to_nobody(rig)
+    before = _fingerprint(checkout.path)
+    rig.tally.faults += 1
+    rig.tally.expect(not rig.track_undisturbed(checkout), "root recorded an event in the checkout of another user")
+    for words in (("status",), ("flush",), ("enable",), ("disable",), ("reset-id",), ("doctor",), ("show-pending",)):
+        said = rig.ask(checkout, *words)
+        rig.tally.expect("sudo -u" in said, f"`{words[0]}` does not say whose checkout it is: {said}")
     rig.flush(checkout)
-    rig.ask(checkout, "flush", user=NOBODY)
-    rig.settle(checkout)
+    rig.tally.expect(_fingerprint(checkout.path) == before, "root touched something in the checkout of another user")
 
 
 def something_else_in_the_place_of_a_file(rig: Rig) -> None:
@@ -145,22 +150,25 @@ def something_else_in_the_place_of_a_file(rig: Rig) -> None:
         rig.tally.faults += 1
         checkout = rig.checkout(f"onramp-{len(rig.checkouts)}")
         rig.track(checkout)
-        with segments.flusher_lock(checkout.spool):
+        with locks.flusher_lock(checkout.spool):
             segments.claim(checkout.spool)
         before = _fingerprint(rig.folder / "outside")
-        with _instead_of(checkout.path / place, kinds[kind]):
+        with _instead_of(checkout.path / place, kinds[kind], rig.folder):
             rig.track_undisturbed(checkout)
             if place in NEEDED:
-                rig.expect_told(checkout, "is not what we made")
-            for words in (("show-pending",), ("show-sent",), ("flush", "--timeout", "5"), ("reset-id",)):
+                rig.expect_told(checkout, "is not of the right kind")
+            for words in (("show-pending",), ("show-sent",), ("flush", "--timeout", "5"), ("doctor",)):
                 rig.ask(checkout, *words)
         after = _fingerprint(rig.folder / "outside")
         rig.tally.expect(after == before, f"a {kind} in the place of {place}: what is outside has changed")
         rig.flush(checkout)
         rig.tally.expect(not rig.pending(checkout), f"a {kind} was in the place of {place}, and events still wait")
+        with _instead_of(checkout.path / place, kinds[kind], rig.folder):
+            rig.ask(checkout, "reset-id")
+            rig.tally.expect(_fingerprint(rig.folder / "outside") == before, f"`reset-id` went through a {kind}")
         if (place, kind) not in MAKE_CANNOT_TELL:
             onramp.opt_in()
-            with _instead_of(onramp.path / place, kinds[kind]):
+            with _instead_of(onramp.path / place, kinds[kind], rig.folder):
                 said = _said(onramp)
             rig.tally.disturbed += said != plain
             rig.tally.expect(said == plain, f"make was disturbed by a {kind} in the place of {place}: {said!r}")
@@ -168,9 +176,9 @@ def something_else_in_the_place_of_a_file(rig: Rig) -> None:
 
 
 @contextmanager
-def _instead_of(place: Path, put: Callable[[Path], None]) -> Iterator[None]:
+def _instead_of(place: Path, put: Callable[[Path], None], outside: Path) -> Iterator[None]:
     """Move a file away, put something else into its place, and put it back."""
-    aside = place.rename(place.with_name("aside")) if place.exists() else None
+    aside = place.rename(outside / place.name) if place.exists() else None
     put(place)
     yield
     if place.is_dir() and not place.is_symlink():
@@ -203,7 +211,10 @@ def _kinds(outside: Path) -> dict[str, Callable[[Path], None]]:
 def _fingerprint(outside: Path) -> list[tuple[str, int, int, str]]:
     """Everything outside that could have been touched."""
     told = [(path, path.stat()) for path in sorted(outside.rglob("*"))]
-    return [(path.name, found.st_mode, found.st_mtime_ns, path.read_text()) for path, found in told]
+    return [
+        (path.name, found.st_mode, found.st_mtime_ns, path.read_text() if path.is_file() else "")
+        for path, found in told
+    ]
 
 
 def _said(onramp: OnRamp) -> str:
@@ -215,6 +226,6 @@ FAULTS: list[Fault] = [
     no_file_may_grow,
     a_full_disk,
     what_may_not_be_written,
-    what_sudo_leaves_behind,
+    root_in_the_checkout_of_another_user,
     something_else_in_the_place_of_a_file,
 ]

@@ -17,13 +17,12 @@ from multiprocessing.process import BaseProcess
 
 import trustme
 
-from onramp_analytics import spool
 from onramp_analytics.detached import LONGEST_LIFE
 from onramp_analytics.outbox import history
 from onramp_analytics.posthog import capture
 from onramp_analytics.posthog.outcome import MISCONFIGURED, REJECTED, TOO_LARGE, UNLIKE_POSTHOG, UNREACHED
 from onramp_analytics.receiver import CAPTIVE_PORTAL, OK, Answer, Receiver, Request
-from tests.conftest import Checkout
+from tests.conftest import KEY, Checkout
 from tests.faults.children import Place, run_flusher, start
 from tests.faults.rig import Fault, Rig
 
@@ -214,7 +213,7 @@ def _begin(rig: Rig, trouble: Trouble, answers: dict[str, Answer]) -> tuple[Chec
     rig.tally.faults += 1
     checkout = rig.checkout(f"onramp-{len(rig.checkouts)}")
     own_id = f"{len(rig.checkouts):08x}-0000-4000-8000-000000000000"
-    checkout.lock.write_text(f"ANALYTICS_ENABLED=1\nANALYTICS_ID={own_id}\nANALYTICS_NOTICE_SHOWN=1\n")
+    checkout.opt_in(ANALYTICS_ID=own_id, ANALYTICS_AGREED_TO=f"{trouble.url or rig.receiver.url} {KEY}")
     if trouble.answer:
         answers[own_id] = trouble.answer
     rig.track(checkout, 3)
@@ -231,12 +230,12 @@ def _flush(place: Place, deadline: float, before: Callable[[], None] | None) -> 
 
 def _look(rig: Rig, name: str, trouble: Trouble, checkout: Checkout) -> None:
     state = history.load_state(checkout.spool)
-    when = spool.not_before(checkout.spool)
+    when = checkout.spool.not_before()
     again = when - state.at  # which is when the run began
     rig.tally.expect(len(rig.pending(checkout)) == 3, f"{name}: {len(rig.pending(checkout))} of 3 events are kept")
     rig.tally.expect(state.outcome == trouble.kind, f"{name}: the outcome is {state.outcome}: {state.reason}")
     rig.tally.expect(
-        max(trouble.after, 1) <= again <= trouble.most + RUN and not spool.flusher_is_due(checkout.spool, when - 1),
+        max(trouble.after, 1) <= again <= trouble.most + RUN and not checkout.spool.flusher_is_due(when - 1),
         f"{name}: the next run may start in {again:.0f} s",
     )
     rig.tally.expect("secret" not in state.reason, f"{name}: the reason tells a secret: {state.reason}")
@@ -250,9 +249,9 @@ def a_clock_that_jumps(rig: Rig) -> None:
         rig.receiver.answer_always(lambda _request: Answer(401))
         rig.track(checkout)
         rig.flush(checkout)
-        os.utime(checkout.spool.not_before, (time.time() + jump,) * 2)  # as if the clock had stood there then
+        os.utime(checkout.spool.stamp, (time.time() + jump,) * 2)  # as if the clock had stood there then
         rig.receiver.answer_always(lambda _request: None)
-        due = spool.flusher_is_due(checkout.spool, time.time())
+        due = checkout.spool.flusher_is_due(time.time())
         rig.tally.expect(due or jump == DAY, f"a clock that was off by {jump / DAY:.0f} days holds up the flusher")
         rig.tally.expect(rig.track(checkout), "a clock that was off holds up tracking")
         rig.flush(checkout)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from onramp_analytics import __version__
 from onramp_analytics.receiver import Request
 from tests.conftest import KEY
 
@@ -26,7 +27,8 @@ _FIXED = {
     "$geoip_disable": True,
     "$ip": "0.0.0.0",
     "$lib": "onramp-analytics",
-    "$lib_version": "0.1.0",
+    "$ignore_sent_at": True,
+    "$lib_version": __version__,
 }
 PROPERTIES = {
     "service_enabled": {"service_name", "has_scaffold"},
@@ -61,7 +63,7 @@ def is_allowed(event: Any) -> bool:
         return False
     if not (re.fullmatch(UUID, event["uuid"]) and re.fullmatch(UUID, event["distinct_id"])):
         return False
-    if not re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", event["timestamp"]):
+    if not re.fullmatch(r"\d{4}-\d\d-\d\dT12:00:00\.000000Z", event["timestamp"]):
         return False
     properties = event["properties"]
     own = {name: value for name, value in properties.items() if name not in _FIXED}
@@ -77,7 +79,7 @@ def _is_value(name: str, value: object) -> bool:
     if name in ("has_scaffold", "success"):
         return type(value) is bool
     if name == "duration_ms":
-        return type(value) is int and 0 <= value <= 86_400_000
+        return type(value) is int and 0 <= value <= 86_400_000 and value % 10 == 0 and not str(value)[2:].strip("0")
     if not isinstance(value, str):
         return False
     if name == "error_type":

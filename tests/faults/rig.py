@@ -17,17 +17,23 @@ from typing import Any, TypeVar
 from onramp_analytics import consent, tracker
 from onramp_analytics.outbox import segments
 from onramp_analytics.receiver import Receiver
-from onramp_analytics.spool import Spool
 from tests.conftest import COMMAND, KEY, Checkout, flushers_of, make_checkout
 from tests.faults import children, oracle
-from tests.faults.children import Halt, Place
+from tests.faults.children import Halt, Place, state_of
 
 FROM_MAKE = f"{children.PACKAGE}/make_entry.py"  # what make runs
 PATIENCE = 60.0  # seconds after which a child that should have ended is said to hang
 ASLEEP = 0.06  # seconds that a tracker may wait for the lock: the contract's 50 ms and the length of one pause
-NUMBERS = 10_000  # event numbers that a tracker gets; `duration_ms` has room for 8,640 such ranges
-KEPT_FILES = {"flusher.lock", "not-before", "state.json", "sent", "refused"}  # what may stay when all is sent
-NAMES = b"\ncommand enable-service\ncommand start\noverride plex-nfs\nservice jellyfin\nservice plex\n"
+NUMBERS = 10_000  # event numbers that a tracker gets; a uuid has room for 400,000 such ranges
+KEPT_FILES = {
+    "flusher.lock",
+    "not-before",
+    "state.json",
+    "sent",
+    "refused",
+    "enabled",
+}  # what may stay when all is sent
+NAMES = b"\ncommand enable-service\ncommand start\noverride plex-nfs\nservice jellyfin\nservice plex scaffold\n"
 NOBODY = 65534
 Item = TypeVar("Item")
 
@@ -135,7 +141,11 @@ class Rig:
         checkout.hold_back_flusher()
         first, environ = self.numbers(), {os.fsencode(k): os.fsencode(v) for k, v in checkout.env.items()}
         numbers = range(first, first + count)
-        kept = [number for number in numbers if tracker.record(checkout.root, environ, [command(number)])]
+        kept = []
+        for number in numbers:
+            with children.numbered(number):
+                if tracker.record(checkout.root, environ, [children.EVENT]):
+                    kept.append(number)
         self.acknowledge(kept)
         return len(kept)
 
@@ -235,9 +245,8 @@ class Rig:
         self.tally.expect(not left, f"{left} stays behind although everything is sent")
 
     def pending(self, checkout: Checkout) -> list[dict[str, Any]]:
-        """Return what waits: claimed and spilled too, and in the user's own folder."""
-        homes = [checkout.path, *self.home.glob(".local/state/onramp-analytics/*")]
-        files = (file for home in homes for file in segments.pending_files(Spool(os.fsencode(home))))
+        """Return what is queued: claimed and spilled too."""
+        files = segments.pending_files(checkout.spool)
         return [found.event for file in files for found in segments.read(file, NAMES) if found]
 
     def tracked(self) -> int:
@@ -278,19 +287,15 @@ class Rig:
 Fault = Callable[[Rig], None]
 
 
-def command(number: int) -> tuple[str, dict[str, object]]:
-    """Return the event with this number."""
-    return "command_executed", {"command": "start", "success": True, "duration_ms": number}
-
-
 def number_of(event: dict[str, Any]) -> int:
-    """Return the number of an event that `command` made; -1 for another one."""
-    return int(event["properties"].get("duration_ms", -1))
+    """Return the number of an event that was tracked as `numbered`; -1 for another one."""
+    number, _, rest = event["uuid"].partition("-")
+    return int(number, 16) if rest == "0000-4000-8000-000000000000" else -1
 
 
 def consent_of(checkout: Checkout) -> tuple[bool, str]:
     """Return whether the lock file says yes, and its identifier."""
-    now = consent.ask({}, checkout.root)
+    now = consent.ask({b"HOME": os.fsencode(checkout.env["HOME"])}, checkout.root)
     return now.on, now.id
 
 
@@ -304,12 +309,3 @@ def stopped(process: BaseProcess) -> Iterator[None]:
     yield
     if process.exitcode is None:
         os.kill(process.pid, signal.SIGCONT)
-
-
-def state_of(pid: int) -> str:
-    """Return the kernel's letter for what a process does; T is stopped."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        return ""
-    return stat.rpartition(") ")[2][:1]

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import copy
 import json
-import os
 import time
 from collections.abc import Callable
 from typing import Any
 
 from onramp_analytics import events
 from tests.conftest import Checkout
-from tests.faults.rig import Fault, Rig, command, consent_of
+from tests.faults.children import EVENT
+from tests.faults.rig import Fault, Rig, consent_of
 
 COMMANDS = (("status",), ("show-pending",), ("show-sent",), ("flush",), ("show-id",))
 LOGS = ("onramp.spool.d/state.json", "onramp.spool.d/sent", "onramp.spool.d/refused", "onramp.spool.d/not-before")
@@ -104,8 +104,9 @@ def damage_between_good_events(rig: Rig) -> None:
 def _append_by_hand(rig: Rig, checkout: Checkout) -> None:
     """The spool is over its cap, so a tracker drops its event; a good line after the damage is read all the same."""
     number = rig.numbers()
-    event, values = command(number)
-    line = events.build(event, values, consent_of(checkout)[1], time.time_ns(), os.urandom(16))  # type: ignore[arg-type]
+    event, values = EVENT
+    random = number.to_bytes(4, "big") + bytes(12)
+    line = events.build(event, values, consent_of(checkout)[1], time.time(), random)  # type: ignore[arg-type]
     with (checkout.path / "onramp.spool").open("ab") as file:
         file.write(b"\n" + line)
 
@@ -132,7 +133,7 @@ def a_damaged_lock_file(rig: Rig) -> None:
     for content in (*cuts, *spoilt):
         rig.tally.faults += 1
         checkout.lock.write_bytes(content)
-        may = b"\nANALYTICS_ENABLED=1" in content and content not in spoilt
+        may = content.rstrip(b"\n") == whole.rstrip(b"\n")
         kept = rig.track_undisturbed(checkout)
         rig.tally.expect(kept == may, f"`track` was {kept} with {content[:80]!r}")
         if not may:
@@ -234,6 +235,9 @@ HOSTILE: dict[str, Callable[[dict[str, Any]], str | None]] = {
     "a uuid of none": _set(uuid="1"),
     "a time of none": _set(timestamp="yesterday"),
     "a time of another shape": _set(timestamp="2026-01-03T12:00:00Z"),
+    "an exact time": lambda event: event.update(timestamp=event["timestamp"].replace("12:00:00", "12:34:56")),
+    "an exact duration": _own(duration_ms=412),
+    "a shifted time": _own(**{"$ignore_sent_at": False}),
     "digits of another script": lambda event: event.update(timestamp=event["timestamp"].replace("2", "\u0662")),
     "the same key twice": lambda event: _text(event)[:-1] + ',"event":"secrets"}',
     "a key with an escape": lambda event: _text(event)[:-1] + ',"\\u0024set":{}}',

@@ -1,19 +1,31 @@
-"""install and uninstall: what a maintainer of OnRamp runs; and how the program comes to a user's machine."""
+"""install and uninstall: what a maintainer of OnRamp runs."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 import subprocess
-import sys
+import zipfile
 from pathlib import Path
 
 import pytest
 
-from onramp_analytics.integration import published_names
-from onramp_analytics.integration.install import IGNORED, signed
-from tests.onramp_checkout import COMMAND, KEY, PRIVATE, OnRamp, Terminal, build
+from onramp_analytics import __version__
+from onramp_analytics.integration.mark import signed
+from tests.conftest import COMMAND as PROGRAM
+from tests.onramp_checkout import KEY, PACKAGE, OnRamp, build
 
-WRITTEN = {"GNUmakefile", "make.d/analytics.mk", "make.d/analytics.sh", "make.d/analytics.names", ".gitignore"}
+WRITTEN = {
+    "GNUmakefile",
+    "make.d/analytics.conf",
+    "make.d/analytics.mk",
+    "make.d/analytics.names",
+    "make.d/analytics.sh",
+    "docs/analytics.md",
+    ".gitignore",
+}
+UPSTREAM = ("--upstream", "origin/main")
+UP_TO_DATE = "Everything is up to date.\n"
 
 
 @pytest.fixture
@@ -26,6 +38,19 @@ def everything(onramp: OnRamp) -> dict[str, bytes]:
     return {str(path.relative_to(onramp.path)): path.read_bytes() for path in files}
 
 
+def a_wheel(folder: Path, version: str = "9.9.0", name: str = "onramp-analytics") -> Path:
+    """Make a file that is a wheel as far as `install` looks into it."""
+    path = folder / f"onramp_analytics-{version}-py3-none-any.whl"
+    with zipfile.ZipFile(path, "w") as wheel:
+        wheel.writestr(f"onramp_analytics-{version}.dist-info/METADATA", f"Name: {name}\nVersion: {version}\n")
+    return path
+
+
+def again(onramp: OnRamp, *words: str, check: bool = True) -> str:
+    """Run `install` with nothing but what is given: the rest is kept."""
+    return onramp.command("install", str(onramp.path), *UPSTREAM, *words, check=check)
+
+
 def test_install_says_what_it_wrote_and_edits_nothing_of_onramps(onramp: OnRamp) -> None:
     before = everything(onramp)
 
@@ -34,105 +59,287 @@ def test_install_says_what_it_wrote_and_edits_nothing_of_onramps(onramp: OnRamp)
     after = everything(onramp)
     assert {name for name in after if after[name] != before.get(name)} == WRITTEN
     assert all(f" {name}\n" in said for name in WRITTEN)
-    assert "names more, 0 names less" in said
+    assert "names added, 0 removed" in said
     assert onramp.git("status", "--porcelain", "--", "Makefile", "make.d/services.mk") == ""
 
 
-def test_a_second_install_changes_nothing(onramp: OnRamp) -> None:
-    onramp.install("--api-key", KEY, "--host", "https://eu.posthog.com")
+def test_install_names_the_commit_that_it_used(onramp: OnRamp) -> None:
+    commit = onramp.git("rev-parse", "origin/main")[:12]
+
+    assert f"The names are from commit {commit} of origin/main, as this clone has it.\n" in onramp.install()
+
+
+def test_a_second_install_changes_nothing_and_keeps_every_setting(onramp: OnRamp) -> None:
+    words = ("--host", "https://eu.posthog.com", "--contact", "a@example.org", "--docs-url", "https://example.org/page")
+    onramp.install("--api-key", KEY, *words, "--send", "at-once")
     before = everything(onramp)
 
-    said = onramp.install()
+    said = again(onramp)
 
-    assert said == "Everything is up to date.\n"
+    assert said.endswith(UP_TO_DATE)
     assert everything(onramp) == before
-    assert f"onramp-analytics-key := {KEY}\n" in before["make.d/analytics.mk"].decode()
-    assert b"onramp-analytics-host := https://eu.i.posthog.com\n" in before["make.d/analytics.mk"]
+    assert (
+        before["make.d/analytics.conf"]
+        .decode()
+        .endswith(
+            f"\nANALYTICS_API_KEY={KEY}\nANALYTICS_HOST=https://eu.i.posthog.com\nANALYTICS_SEND=at-once\n"
+            "ANALYTICS_DOCS_URL=https://example.org/page\nANALYTICS_CONTACT=a@example.org\n"
+        )
+    )
 
 
-def test_install_brings_an_older_drop_in_up_to_date_and_keeps_the_key(onramp: OnRamp) -> None:
+def test_a_setting_that_is_given_again_replaces_that_one_alone(onramp: OnRamp) -> None:
+    onramp.install("--api-key", KEY, "--contact", "a@example.org")
+
+    again(onramp, "--host", "https://eu.i.posthog.com")
+
+    settings = (onramp.path / "make.d/analytics.conf").read_text()
+    assert f"ANALYTICS_API_KEY={KEY}\nANALYTICS_HOST=https://eu.i.posthog.com\nANALYTICS_SEND=daily\n" in settings
+    assert "ANALYTICS_CONTACT=a@example.org\n" in settings
+
+
+def test_install_brings_an_older_drop_in_up_to_date(onramp: OnRamp) -> None:
     onramp.install("--api-key", KEY)
     now = everything(onramp)
     (onramp.path / "GNUmakefile").write_text(signed("# of an older version\ninclude Makefile\n"))
-    old = "# of an older version\nonramp-analytics-key := " + KEY + "\n"
-    (onramp.path / "make.d/analytics.mk").write_text(signed(old))
 
-    onramp.install()
+    again(onramp)
 
     assert everything(onramp) == now
 
 
+def test_install_prints_the_lines_for_onramps_own_pages_until_they_are_there(onramp: OnRamp) -> None:
+    (onramp.path / "docs").mkdir()
+    first = onramp.install()
+    (onramp.path / "README.md").write_text("[Usage Analytics](docs/analytics.md)\n")
+    (onramp.path / "docs/commands.md").write_text("`make analytics-enable`\n")
+
+    second = again(onramp, "--api-key", KEY)
+
+    assert all(f"Add to {page}:" in first for page in ("README.md", "docs/commands.md", "docs/env-vars.md"))
+    assert "| `make analytics-enable` | " in first
+    assert "Add to docs/env-vars.md:" in second
+    assert "README.md" not in second
+    assert "commands.md" not in second
+
+
+def assignments(onramp: OnRamp) -> list[str]:
+    script = (onramp.path / "make.d/analytics.sh").read_text()
+    return [line for line in script.splitlines() if line and not line.startswith("#")][:4]
+
+
+class TestWhatUsersInstall:
+    def test_has_no_default(self, onramp: OnRamp) -> None:
+        before = everything(onramp)
+
+        said = again(onramp, check=False)
+
+        assert said.startswith("1: onramp-analytics: choose what users install: --wheel FILE ")
+        assert f"--package {PACKAGE} " in said
+        assert everything(onramp) == before
+
+    def test_is_one_of_two(self, onramp: OnRamp, tmp_path: Path) -> None:
+        said = again(onramp, "--package", PACKAGE, "--wheel", str(a_wheel(tmp_path)), check=False)
+
+        assert said.startswith("2: ")
+
+    def test_a_package_is_written_into_the_script(self, onramp: OnRamp) -> None:
+        onramp.install("--package", "onramp-analytics==9.9.0")
+
+        assert assignments(onramp) == ["package='onramp-analytics==9.9.0'", "wheel=''", "sha256=''", "version='9.9.0'"]
+
+    def test_a_wheel_lies_in_the_checkout_with_its_own_name_and_its_hash_in_the_script(
+        self, onramp: OnRamp, tmp_path: Path
+    ) -> None:
+        wheel = a_wheel(tmp_path)
+
+        said = onramp.install("--wheel", str(wheel))
+
+        assert f"wrote make.d/{wheel.name}\n" in said
+        assert (onramp.path / "make.d" / wheel.name).read_bytes() == wheel.read_bytes()
+        sha256 = hashlib.sha256(wheel.read_bytes()).hexdigest()
+        assert assignments(onramp) == ["package=''", f"wheel='{wheel.name}'", f"sha256='{sha256}'", "version='9.9.0'"]
+
+    def test_is_kept_when_install_runs_again(self, onramp: OnRamp, tmp_path: Path) -> None:
+        onramp.install("--wheel", str(a_wheel(tmp_path)))
+        before = everything(onramp)
+
+        said = again(onramp)
+
+        assert said.endswith(UP_TO_DATE)
+        assert everything(onramp) == before
+        assert f"Users install make.d/onramp_analytics-9.9.0-py3-none-any.whl; this is {__version__}." in said
+
+    @pytest.mark.parametrize("newer", ["wheel", "package"])
+    def test_an_older_wheel_of_ours_is_deleted(self, onramp: OnRamp, tmp_path: Path, newer: str) -> None:
+        old = a_wheel(tmp_path, "9.8.0")
+        onramp.install("--wheel", str(old))
+
+        said = again(onramp, "--wheel", str(a_wheel(tmp_path))) if newer == "wheel" else onramp.install()
+
+        assert f"deleted make.d/{old.name}\n" in said
+        assert not (onramp.path / "make.d" / old.name).exists()
+
+    def test_a_wheel_that_is_not_ours_by_its_hash_stays(self, onramp: OnRamp, tmp_path: Path) -> None:
+        old = a_wheel(tmp_path, "9.8.0")
+        onramp.install("--wheel", str(old))
+        theirs = onramp.path / "make.d" / old.name
+        theirs.write_bytes(b"other")
+
+        again(onramp, "--wheel", str(a_wheel(tmp_path)))
+        onramp.command("uninstall", str(onramp.path))
+
+        assert theirs.read_bytes() == b"other"
+
+    def test_a_file_of_that_name_that_is_not_ours_is_refused(self, onramp: OnRamp, tmp_path: Path) -> None:
+        wheel = a_wheel(tmp_path)
+        (onramp.path / "make.d" / wheel.name).write_bytes(b"other")
+        before = everything(onramp)
+
+        said = onramp.install("--wheel", str(wheel), check=False)
+
+        assert f"make.d/{wheel.name} was not created by onramp-analytics" in said
+        assert everything(onramp) == before
+
+
+class TestCheck:
+    def test_is_0_after_install_and_1_after_a_service_was_added_upstream_and_0_after_install(
+        self, onramp: OnRamp
+    ) -> None:
+        onramp.install()
+        first = again(onramp, "--check")
+        (onramp.path / "services-available/emby.yml").write_text("x\n")
+        publish(onramp, "services-available/emby.yml")
+        before = everything(onramp)
+
+        second = again(onramp, "--check", check=False)
+        unchanged = everything(onramp)
+        again(onramp)
+
+        assert first.endswith(UP_TO_DATE)
+        assert second.startswith(f"1: Compared with commit {onramp.git('rev-parse', 'HEAD')[:12]} of origin/main")
+        assert "make.d/analytics.names is out of date\n1 name added, 0 removed:\n  + service emby\n" in second
+        assert unchanged == before
+        assert again(onramp, "--check").endswith(UP_TO_DATE)
+
+    def test_names_a_file_that_is_missing_or_older(self, onramp: OnRamp) -> None:
+        onramp.install()
+        (onramp.path / "docs/analytics.md").unlink()
+        (onramp.path / "GNUmakefile").write_text(signed("# of an older version\n"))
+
+        said = again(onramp, "--check", check=False)
+
+        assert "docs/analytics.md is missing\n" in said
+        assert "GNUmakefile is out of date\n" in said
+        assert "onramp-analytics: something differs: " in said
+
+    def test_names_a_service_that_was_committed_and_not_pushed_and_publishes_nothing(self, onramp: OnRamp) -> None:
+        onramp.install()
+        (onramp.path / "services-available/my-divorce-lawyers-files.yml").write_text("x\n")
+        commit(onramp, "services-available/my-divorce-lawyers-files.yml")
+
+        said = again(onramp, "--check")
+        again(onramp)
+
+        assert "service my-divorce-lawyers-files was committed here, but is not in OnRamp's repository yet" in said
+        assert "divorce" not in (onramp.path / "make.d/analytics.names").read_text()
+
+    def test_says_where_the_integration_is_not_installed(self, onramp: OnRamp) -> None:
+        assert "is not installed" in again(onramp, "--check", check=False)
+
+
+def commit(onramp: OnRamp, *paths: str) -> None:
+    onramp.git("add", "--", *paths)
+    onramp.git("commit", "-qm", "a change")
+
+
+def publish(onramp: OnRamp, *paths: str) -> None:
+    commit(onramp, *paths)
+    onramp.git("update-ref", "refs/remotes/origin/main", "HEAD")
+
+
 @pytest.mark.parametrize("purge", [[], ["--purge"]], ids=["", "purge"])
-def test_uninstall_leaves_git_status_clean(onramp: OnRamp, purge: list[str]) -> None:
+def test_uninstall_leaves_git_status_clean(onramp: OnRamp, tmp_path: Path, purge: list[str]) -> None:
     before, status = everything(onramp), onramp.status()
-    onramp.install()
+    onramp.install("--wheel", str(a_wheel(tmp_path)))
 
     said = onramp.command("uninstall", str(onramp.path), *purge)
 
-    assert all(f" {name}\n" in said for name in WRITTEN)
+    assert all(f" {name}\n" in said for name in (*WRITTEN, "make.d/onramp_analytics-9.9.0-py3-none-any.whl"))
     assert everything(onramp) == before
+    assert not (onramp.path / "docs").exists()
     assert onramp.status() == status
-    assert onramp.command("uninstall", str(onramp.path), *purge) == "There was nothing to take out.\n"
+    assert onramp.command("uninstall", str(onramp.path), *purge) == "Not installed; nothing to remove.\n"
 
 
-@pytest.mark.parametrize("content", ["", "no line end", "one\n", "one\n\n", None], ids=repr)
-def test_uninstall_gives_back_the_gitignore_to_the_byte(onramp: OnRamp, content: str | None) -> None:
-    file = onramp.path / ".gitignore"
-    file.unlink()
-    if content is not None:
-        file.write_text(content)
-
+def test_uninstall_keeps_queued_events_and_consent_and_git_goes_on_ignoring_them(onramp: OnRamp) -> None:
     onramp.install()
-    ignored = onramp.git("check-ignore", *IGNORED).split()
-    onramp.command("uninstall", str(onramp.path))
-
-    assert ignored == list(IGNORED)
-    assert (file.read_text() if file.exists() else None) == content
-
-
-def test_lines_that_were_added_around_the_block_stay(onramp: OnRamp) -> None:
-    file = onramp.path / ".gitignore"
-    file.write_text("first")
-    onramp.install()
-    file.write_text(file.read_text() + "last\n")
-
-    onramp.install()
-    onramp.command("uninstall", str(onramp.path))
-
-    assert file.read_text() == "first\nlast\n"
-
-
-def test_uninstall_keeps_pending_events_and_consent_unless_asked(onramp: OnRamp) -> None:
-    onramp.install()
-    before = onramp.status()
     onramp.opt_in()
     onramp.make("list")
     onramp.wait_for(1)
-    onramp.lock.write_text("OTHERS=1\n" + onramp.lock.read_text())
 
     said = onramp.command("uninstall", str(onramp.path))
-    kept = onramp.status()
-    onramp.command("uninstall", str(onramp.path), "--purge")
+    onramp.git("add", "-A")
+    added = onramp.git("diff", "--cached", "--name-only").split()
 
     assert "Kept: onramp.lock, onramp.program, onramp.spool," in said
-    assert "?? onramp.spool\n" in kept
-    assert "onramp." not in before
-    assert {path.name for path in onramp.path.glob("onramp.*")} == {"onramp.lock"}
+    assert (onramp.path / "onramp.spool").exists()
+    assert "onramp." not in " ".join(added)
+
+
+def test_purge_says_what_it_deleted_also_when_it_has_nothing_else_to_do(onramp: OnRamp) -> None:
+    ignored = (onramp.path / ".gitignore").read_text()
+    onramp.install()
+    onramp.opt_in()
+    onramp.make("list")
+    onramp.wait_for(1)
+    onramp.command("uninstall", str(onramp.path))
+
+    said = onramp.command("uninstall", str(onramp.path), "--purge")
+
+    assert all(f"deleted {name}\n" in said for name in ("onramp.lock", "onramp.program", "onramp.spool"))
+    assert "changed .gitignore\n" in said
+    assert not list(onramp.path.glob("onramp.*"))
+    assert (onramp.path / ".gitignore").read_text() == ignored
+
+
+def test_purge_keeps_the_lines_of_others_and_replaces_the_file_whole(onramp: OnRamp, tmp_path: Path) -> None:
+    onramp.install()
+    onramp.opt_in()
+    onramp.lock.write_text("OTHERS=1\n" + onramp.lock.read_text())
+    os.link(onramp.lock, tmp_path / "as-it-was")  # whoever truncates the file empties this, too
+
+    said = onramp.command("uninstall", str(onramp.path), "--purge")
+
     assert onramp.lock.read_text() == "OTHERS=1\n"
+    assert "changed onramp.lock: the lines of others are kept\n" in said
+    assert "ANALYTICS_ID=" in (tmp_path / "as-it-was").read_text()
 
 
 def someone_elses(onramp: OnRamp) -> None:
     (onramp.path / "GNUmakefile").write_text("include Makefile\n")
 
 
-def changed_by_hand(onramp: OnRamp) -> None:
+def edited(onramp: OnRamp) -> None:
     onramp.install()
     file = onramp.path / "make.d/analytics.mk"
     file.write_text(file.read_text() + "# mine\n")
 
 
+def edited_page(onramp: OnRamp) -> None:
+    onramp.install()
+    file = onramp.path / "docs/analytics.md"
+    file.write_text(file.read_text() + "mine\n")
+
+
 def a_link(onramp: OnRamp) -> None:
     (onramp.path / "make.d/analytics.names").symlink_to("elsewhere")
+
+
+def a_linked_folder(onramp: OnRamp) -> None:
+    outside = onramp.path.parent / "outside"
+    (onramp.path / "make.d").rename(outside)
+    (onramp.path / "make.d").symlink_to(outside)
 
 
 def no_checkout(onramp: OnRamp) -> None:
@@ -147,20 +354,27 @@ def no_includes(onramp: OnRamp) -> None:
     (onramp.path / "Makefile").write_text("start:\n")
 
 
-def torn_block(onramp: OnRamp) -> None:
+def a_cut_block(onramp: OnRamp) -> None:
     (onramp.path / ".gitignore").write_text("# onramp-analytics: begin\n")
+
+
+def a_fifo(onramp: OnRamp) -> None:
+    os.mkfifo(onramp.path / "make.d/analytics.mk")
 
 
 @pytest.mark.parametrize(
     ("prepare", "reason"),
     [
-        (someone_elses, "GNUmakefile is not ours"),
-        (changed_by_hand, "make.d/analytics.mk was changed by hand"),
-        (a_link, "is a symbolic link"),
-        (no_checkout, "is no OnRamp checkout"),
-        (no_git, "name a clone of OnRamp"),
+        (someone_elses, "GNUmakefile was not created by onramp-analytics"),
+        (edited, "make.d/analytics.mk was edited"),
+        (edited_page, "docs/analytics.md was edited"),
+        (a_link, "make.d/analytics.names is a symbolic link"),
+        (a_linked_folder, "make.d is a symbolic link: replace it with a folder"),
+        (no_checkout, "is not an OnRamp checkout"),
+        (no_git, "is not a clone of OnRamp"),
         (no_includes, "does not include make.d/*.mk"),
-        (torn_block, "has no end"),
+        (a_cut_block, "has no end"),
+        (a_fifo, "is not a small regular file"),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )
@@ -177,13 +391,14 @@ def test_install_refuses_with_the_reason_and_changes_nothing(onramp: OnRamp, pre
     assert everything(onramp) == before
 
 
-@pytest.mark.parametrize("prepare", [changed_by_hand, someone_elses])
+@pytest.mark.parametrize("prepare", [edited, someone_elses])
 def test_uninstall_deletes_nothing_that_is_not_ours_alone(onramp: OnRamp, prepare: object) -> None:
     assert callable(prepare)
     prepare(onramp)
+    onramp.lock.write_text("ANALYTICS_ENABLED=1\n")
     before = everything(onramp)
 
-    assert onramp.command("uninstall", str(onramp.path), check=False).startswith("1: onramp-analytics: ")
+    assert onramp.command("uninstall", str(onramp.path), "--purge", check=False).startswith("1: onramp-analytics: ")
     assert everything(onramp) == before
 
 
@@ -191,14 +406,25 @@ def test_uninstall_deletes_nothing_that_is_not_ours_alone(onramp: OnRamp, prepar
     ("words", "reason"),
     [
         (["--api-key", "phx_secret123"], "--api-key holds a personal secret"),
-        (["--api-key", "nonsense"], "--api-key is no PostHog project key"),
+        (["--api-key", "nonsense"], "--api-key is "),
         (["--host", "http://example.com"], "--host must begin with https://"),
-        (["--host", "https://example.com/$(shell id)"], "--host"),
-        (["--host", "https://example.com/a'b"], "--host"),
+        (["--host", "https://example.com/\x1b[2J"], "--host"),
+        (["--host", "https://example.com/`id`"], "--host contains a character"),
+        (["--send", "hourly"], "--send must be daily or at-once"),
+        (["--docs-url", "javascript:alert(1)"], "--docs-url is not a valid address"),
+        (["--contact", "a\nANALYTICS_HOST=https://evil.example"], "--contact must be one line"),
+        (["--contact", "<img src=x>"], "--contact must be one line"),
+        (["--package", "other==1"], "--package must name one version"),
+        (["--package", "onramp-analytics"], "--package must name one version"),
+        (["--package", "onramp-analytics==1'; id"], "--package must name one version"),
+        (["--wheel", "README.md"], "--wheel: README.md must keep its name"),
+        (["--wheel", "onramp_analytics-1-py3-none-any.whl"], "is not a wheel of onramp-analytics"),
+        (["--upstream", "--help"], "--upstream must be REMOTE/BRANCH"),
+        (["--upstream", "origin/other"], "this clone has no origin/other"),
     ],
-    ids=lambda value: value[1] if isinstance(value, list) else "",
+    ids=lambda value: " ".join(value).encode("ascii", "ignore") if isinstance(value, list) else "",
 )
-def test_a_key_or_host_that_cannot_be_right_is_refused(onramp: OnRamp, words: list[str], reason: str) -> None:
+def test_an_option_that_is_not_valid_is_refused_by_its_name(onramp: OnRamp, words: list[str], reason: str) -> None:
     before = everything(onramp)
 
     said = onramp.install(*words, check=False)
@@ -208,193 +434,67 @@ def test_a_key_or_host_that_cannot_be_right_is_refused(onramp: OnRamp, words: li
     assert everything(onramp) == before
 
 
-def test_where_one_file_cannot_be_written_none_is(onramp: OnRamp) -> None:
+def test_if_one_file_cannot_be_written_none_is(onramp: OnRamp) -> None:
     (onramp.path / "make.d/analytics.names.onramp-new").mkdir()  # also in root's way
     before = everything(onramp)
 
     said = onramp.install(check=False)
 
-    assert "cannot be written" in said
+    assert "cannot be read or written" in said
+    assert "nothing was changed" in said
     assert everything(onramp) == before
 
 
-class TestTheCatalogue:
-    def test_holds_what_the_upstream_commit_publishes_and_nothing_of_this_machine(self, onramp: OnRamp) -> None:
-        (onramp.path / "services-available/committed-here.yml").write_text("x\n")
-        (onramp.path / "make.d/mine.mk").write_text("my-target:\n")
-        onramp.git("add", "services-available/committed-here.yml", "make.d/mine.mk")
-        onramp.git("commit", "-qm", "only here")
+@pytest.mark.parametrize("name", [".gitignore", "GNUmakefile", "make.d/analytics.mk", "docs/analytics.md"])
+def test_a_link_in_the_place_of_a_temporary_file_is_not_followed(onramp: OnRamp, tmp_path: Path, name: str) -> None:
+    profile = tmp_path / ".bashrc"
+    profile.write_text("theirs\n")
+    link = onramp.path / f"{name}.onramp-new"
+    link.parent.mkdir(exist_ok=True)
+    link.symlink_to(profile)
 
-        names = published_names.make(os.fsencode(onramp.path)).splitlines()
+    onramp.install()
 
-        assert [name for name in names if not name.startswith("command ")] == [
-            "override plex-nfs",
-            "service jellyfin",
-            "service plex",
-            "service valheim",
-        ]
-        assert {"command start", "command enable-service", "command twice", "command one"} <= set(names)
-        assert not {f"service {PRIVATE}", "service committed-here", "command my-target", "command first"} & set(names)
+    assert profile.read_text() == "theirs\n"
+    assert not link.is_symlink()
 
-    def test_is_the_same_before_and_after_the_drop_in_was_published(self, onramp: OnRamp) -> None:
-        onramp.install()
-        onramp.git("add", "-A", ".gitignore", "GNUmakefile", "make.d")
-        onramp.git("commit", "-qm", "the drop-in")
-        onramp.git("update-ref", "refs/remotes/origin/main", "HEAD")
 
-        assert onramp.install() == "Everything is up to date.\n"
+def test_a_linked_docs_folder_is_refused_and_nothing_is_written_there(onramp: OnRamp, tmp_path: Path) -> None:
+    (tmp_path / "outside").mkdir()
+    (onramp.path / "docs").symlink_to(tmp_path / "outside")
 
-    def test_comes_from_head_where_there_is_no_upstream(self, onramp: OnRamp) -> None:
-        onramp.git("checkout", "-q", "--detach")
+    said = onramp.install(check=False)
 
-        assert "service plex\n" in published_names.make(os.fsencode(onramp.path))
+    assert "docs is a symbolic link: replace it with a folder" in said
+    assert not list((tmp_path / "outside").iterdir())
 
-    def test_shows_what_changed_in_it(self, onramp: OnRamp) -> None:
-        onramp.install()
-        for words in (
-            ["mv", "services-available/jellyfin.yml", "services-available/emby.yml"],
-            ["commit", "-qm", "renamed"],
-            ["update-ref", "refs/remotes/origin/main", "HEAD"],
-        ):
-            onramp.git(*words)
 
-        said = onramp.install()
-
-        assert "1 name more, 1 name less" in said
-        assert "  - service jellyfin\n" in said
-        assert "  + service emby\n" in said
-
-    @pytest.mark.parametrize(
-        ("line", "expected"),
-        [
-            ("start: build", {"start"}),
-            ("one two: three", {"one", "two"}),
-            ("double:: x", {"double"}),
-            ("spaced : x", {"spaced"}),
-            ("help: ## Say: what", {"help"}),
-            ("variable := x", set()),
-            ("export variable := x", set()),
-            ("variable ::= x", set()),
-            ("older ?= a:b", set()),
-            (".PHONY: start", set()),
-            ("%.o: %.c", set()),
-            ("$(name): x", set()),
-            ("etc/file.conf: x", set()),
-            ("\trecipe: x", set()),
-            ("# comment: x", set()),
-            ("endif\nnext:", {"next"}),
-            ("one \\\n  two: x", {"one", "two"}),
-        ],
+def test_the_files_can_be_read_by_everybody_whatever_the_umask(onramp: OnRamp) -> None:
+    subprocess.run(
+        ["sh", "-c", 'umask 077; exec "$@"', "sh", PROGRAM, "install", onramp.path, *UPSTREAM, "--package", PACKAGE],
+        env=onramp.env,
+        capture_output=True,
+        check=True,
     )
-    def test_takes_the_explicit_targets_of_a_make_file(self, line: str, expected: set[str]) -> None:
-        assert published_names.targets(f"{line}\n") == expected
+
+    assert {(onramp.path / name).stat().st_mode & 0o777 for name in WRITTEN} == {0o644}
 
 
-class TestGettingTheProgram:
-    """`make analytics-enable` on a machine that has OnRamp, and not yet our program."""
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder to another user")
+@pytest.mark.parametrize("command", ["install", "uninstall"])
+def test_root_changes_nothing_in_the_checkout_of_another_user(onramp: OnRamp, command: str) -> None:
+    onramp.install()
+    os.chown(onramp.path, 65534, 65534)
+    before = everything(onramp)
 
-    @pytest.fixture
-    def bare(self, tmp_path: Path) -> OnRamp:
-        """An OnRamp whose PATH has make and the usual tools, and no Python."""
-        made = build(tmp_path, os.environ, installed=True)
-        for tool in ("make", "sh", "setsid", "cat", "rm", "ln", "mkdir", "chmod", "tr", "ls"):
-            found = subprocess.run(["sh", "-c", f"command -v {tool}"], capture_output=True, text=True, check=True)
-            (tmp_path / "bin" / tool).symlink_to(found.stdout.strip())
-        made.env["PATH"] = str(tmp_path / "bin")
-        return made
+    said = onramp.command(command, str(onramp.path), check=False)
 
-    def stub(self, onramp: OnRamp, name: str, script: str) -> None:
-        file = onramp.path.parent / "bin" / name
-        file.write_text(f"#!/bin/sh\n{script}\n")
-        file.chmod(0o755)
+    assert "this checkout is nobody's: run sudo -u nobody onramp-analytics" in said
+    assert everything(onramp) == before
 
-    INSTALLS = f'd="$HOME/.local/bin"; mkdir -p "$d"; ln -s {COMMAND} "$d/onramp-analytics"; echo "$@" >"$HOME/words"'
 
-    @pytest.mark.parametrize(
-        ("tool", "words"),
-        [("uv", "tool install --quiet a-wheel\n"), ("pipx", "install a-wheel\n")],
-        ids=["uv", "pipx"],
-    )
-    def test_installs_it_with_what_is_there_and_enables(self, bare: OnRamp, tool: str, words: str) -> None:
-        self.stub(bare, tool, self.INSTALLS)
+def test_the_drop_in_itself_publishes_no_name(onramp: OnRamp) -> None:
+    onramp.install()
+    publish(onramp, ".gitignore", "GNUmakefile", "make.d", "docs")
 
-        done = bare.make("analytics-enable", "ONRAMP_ANALYTICS_PACKAGE=a-wheel")
-
-        assert done.returncode == 0, done.stderr
-        assert "would be installed for you alone, with " + tool in done.stderr
-        assert "Analytics enabled." in done.stdout
-        assert (Path(bare.env["HOME"]) / "words").read_text() == words
-        assert "ANALYTICS_ENABLED=1" in bare.lock.read_text()
-
-    def test_makes_a_private_environment_where_there_is_neither(self, bare: OnRamp) -> None:
-        self.stub(
-            bare,
-            "python3",
-            f'[ "$2" = venv ] || exit 0; mkdir -p "$3/bin"; ln -s {COMMAND} "$3/bin/onramp-analytics"; '
-            'printf \'#!/bin/sh\\necho "$@" >"$HOME/words"\\n\' >"$3/bin/python"; chmod +x "$3/bin/python"',
-        )
-
-        done = bare.make("analytics-enable")
-
-        assert done.returncode == 0, done.stderr
-        assert "Analytics enabled." in done.stdout
-        assert (Path(bare.env["HOME"]) / "words").read_text().endswith(" onramp-analytics\n")
-        assert (Path(bare.env["HOME"]) / ".local/share/onramp-analytics/bin").is_dir()
-
-    def test_leaves_no_half_of_a_private_environment(self, bare: OnRamp) -> None:
-        self.stub(bare, "python3", '[ "$2" = venv ] && mkdir -p "$3/bin"; exit 0')  # and then there is no pip in it
-
-        done = bare.make("analytics-enable")
-
-        assert done.returncode == 2
-        assert "it could not be installed, analytics stay off" in done.stderr
-        assert not (Path(bare.env["HOME"]) / ".local/share/onramp-analytics").exists()
-
-    def test_asks_first_on_a_terminal_and_takes_no_for_an_answer(self, bare: OnRamp) -> None:
-        self.stub(bare, "uv", self.INSTALLS)
-        terminal = Terminal(bare, "make", "analytics-enable")
-
-        terminal.wait_for("Install it? [y/N] ")
-        terminal.type("n\n")
-
-        assert terminal.end() == 2  # make's status for a recipe that failed
-        assert "nothing was installed, analytics stay off" in terminal.output
-        assert not (Path(bare.env["HOME"]) / "words").exists()
-        assert not bare.lock.exists()
-
-    def test_installs_it_after_a_yes(self, bare: OnRamp) -> None:
-        self.stub(bare, "uv", self.INSTALLS)
-        terminal = Terminal(bare, "make", "analytics-enable")
-
-        terminal.wait_for("Install it? [y/N] ")
-        terminal.type("y\n")
-
-        assert terminal.end() == 0
-        assert "Analytics enabled." in terminal.output
-
-    @pytest.mark.parametrize("tool", ["uv", None])
-    def test_leaves_analytics_off_where_that_fails(self, bare: OnRamp, tool: str | None) -> None:
-        if tool:
-            self.stub(bare, tool, "echo no network >&2; exit 7")
-
-        done = bare.make("analytics-enable")
-        after = bare.make("enable-service", "plex")
-
-        assert done.returncode == 2
-        assert "run this again" in done.stderr
-        assert not bare.lock.exists()
-        assert (after.returncode, after.stdout, after.stderr) == (0, "Enabling plex...\n", "")
-
-    def test_the_other_targets_say_how_to_get_it(self, bare: OnRamp) -> None:
-        done = bare.make("analytics-status")
-
-        assert done.returncode == 2
-        assert "make analytics-enable installs it" in done.stderr.splitlines()[0]
-
-    def test_the_program_that_make_knows_is_found_off_the_path(self, bare: OnRamp) -> None:
-        bare.opt_in()
-
-        done = bare.make("analytics-status")
-
-        assert (bare.path / "onramp.program").read_text().startswith(sys.executable)
-        assert "Analytics are on" in done.stdout
+    assert again(onramp).endswith(UP_TO_DATE)

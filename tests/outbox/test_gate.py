@@ -10,8 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from onramp_analytics import __version__, events
 from onramp_analytics.outbox import gate
-from tests.test_events import ID, PUBLISHED, a_line, an_event
+from tests.conftest import ID, NOON
+from tests.test_events import PUBLISHED, a_line, an_event
 
 LINE = a_line()
 RUN = a_line("command_executed", command="start", success=True, duration_ms=1200)
@@ -42,9 +44,11 @@ def _changed(path: str, value: object) -> dict[str, Any]:
         ("distinct_id", "alice"),
         ("timestamp", "yesterday"),
         ("timestamp", 1767441600),
-        ("timestamp", "2026-01-03T12:00:00.12345xZ"),
-        ("timestamp", "2026-13-03T12:00:00.123456Z"),
-        ("timestamp", "2026-01-03T12:00:60.123456Z"),
+        ("timestamp", "2026-01-03T12:00:00.000001Z"),
+        ("timestamp", "2026-01-03T12:00:01.000000Z"),
+        ("timestamp", "2026-01-03T11:00:00.000000Z"),
+        ("timestamp", "2026-01-03T12:00:00.000000+01:00"),
+        ("timestamp", "2026-13-03T12:00:00.000000Z"),
         ("extra", "1"),
         ("properties", []),
         ("properties/has_scaffold", "true"),
@@ -57,6 +61,9 @@ def _changed(path: str, value: object) -> dict[str, Any]:
         ("properties/$geoip_disable", 1),
         ("properties/$process_person_profile", "false"),
         ("properties/$process_person_profile", 0),
+        ("properties/$ignore_sent_at", False),
+        ("properties/$ignore_sent_at", "true"),
+        ("properties/$ignore_sent_at", None),
         ("properties/$lib", "other"),
         ("properties/$lib_version", "alice's"),
         ("properties/$lib_version", "0-secret.lan_user-jo"),
@@ -98,7 +105,9 @@ def test_an_event_that_no_version_of_ours_could_have_written_is_not_admitted(pat
         (RUN, b"1200", b"1200.0"),
         (RUN, b"1200", b"1e3"),
         (RUN, b"1200", b'"1200"'),
-        (RUN, b"1200", b"86400001"),
+        (RUN, b"1200", b"1234"),
+        (RUN, b"1200", b"7"),
+        (RUN, b"1200", b"87000000"),
         (RUN, b"1200", b"9" * 5000),
         (RUN, b"1200", b"true"),
     ],
@@ -111,10 +120,57 @@ def test_a_line_that_differs_in_a_single_place_is_not_admitted(line: bytes, ours
     assert gate.admit(changed, PUBLISHED) is None
 
 
-def test_an_event_of_another_version_of_ours_is_admitted() -> None:
-    event = _changed("properties/$lib_version", "0.0.9")
+@pytest.mark.parametrize(
+    "version",
+    ["0.0.9", "0.2.0rc1", "1.0a2", "1.0b12", "2", "0.2.0.dev0", "1.2.3.post1", "1.0rc1.post2.dev3", __version__],
+)
+def test_an_event_of_another_version_of_ours_is_admitted(version: str) -> None:
+    event = _changed("properties/$lib_version", version)
 
     assert gate.admit(gate.as_line(event), PUBLISHED) == (event, gate.as_line(event))
+
+
+@pytest.mark.parametrize("version", ["", "0.2.0+local", "1!2.0", "v1.0", "0.2.0-rc1", "1.0rc", "1..0", "1" * 21])
+def test_what_is_not_a_version_that_we_would_publish_is_not_admitted(version: str) -> None:
+    assert gate.admit(gate.as_line(_changed("properties/$lib_version", version)), PUBLISHED) is None
+
+
+def for_good(line: bytes) -> bytes:
+    return line.replace(b',"$process', b',"for_good":true,"$process')
+
+
+DISABLED = a_line("service_disabled", service_name="plex")
+
+
+@pytest.mark.usefixtures("version_2")
+def test_the_gate_knows_a_form_for_each_version_so_an_upgrade_loses_nothing_that_is_queued() -> None:
+    for line in (DISABLED, for_good(DISABLED)):
+        event, as_it_leaves = gate.admit(line, PUBLISHED) or ({}, b"")
+        assert as_it_leaves == line
+        assert event == json.loads(line)
+
+
+def test_the_gate_takes_no_form_of_a_version_that_it_does_not_know() -> None:
+    backup = events.build("backup_made", {"service_name": "plex"}, ID, NOON, bytes(16))
+
+    assert gate.admit(for_good(DISABLED), PUBLISHED) is None
+    assert gate.admit(backup, PUBLISHED) is None
+
+
+@pytest.mark.usefixtures("version_2")
+def test_a_new_event_passes_the_gate_of_its_version() -> None:
+    backup = events.build("backup_made", {"service_name": "plex"}, ID, NOON, bytes(16))
+
+    assert gate.admit(backup, PUBLISHED) == (json.loads(backup), backup)
+
+
+@pytest.mark.usefixtures("version_2")
+def test_a_property_in_the_wrong_place_or_of_another_kind_is_no_form_of_any_version() -> None:
+    first = DISABLED.replace(b'"service_name"', b'"for_good":true,"service_name"')
+
+    assert gate.admit(first, PUBLISHED) is None
+    assert gate.admit(for_good(DISABLED).replace(b':true,"$process', b':1,"$process'), PUBLISHED) is None
+    assert gate.admit(for_good(for_good(DISABLED)), PUBLISHED) is None
 
 
 def test_a_line_that_lost_its_line_break_gets_it_back() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import inspect
 import json
 import os
@@ -9,17 +10,21 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Iterator
+import tracemalloc
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import posthog.request
 import pytest
 import trustme
+import urllib3.util.connection
 
 from onramp_analytics import __version__, events
 from onramp_analytics.posthog import capture
 from onramp_analytics.posthog.destination import Destination
-from onramp_analytics.posthog.outcome import ACCEPTED, UNREACHED
+from onramp_analytics.posthog.outcome import ACCEPTED, UNLIKE_POSTHOG, UNREACHED
 from onramp_analytics.receiver import OK, Answer, Receiver
 from tests.conftest import KEY, Checkout
 
@@ -81,6 +86,7 @@ def test_the_headers_are_the_closed_list(opted_in: Checkout, receiver: Receiver)
         assert set(headers) == HEADERS
         assert headers["User-Agent"] == f"onramp-analytics/{__version__}"
         assert headers["Content-Encoding"] == "gzip"
+        assert headers["Accept-Encoding"] == "identity"
         assert headers["Content-Type"] == "application/json"
 
 
@@ -108,9 +114,15 @@ def destination_of(receiver: Receiver) -> Destination:
 
 
 def send(where: Destination, batch: list[dict[str, object]] | None = None) -> tuple[str, str]:
-    with capture.open_session(where) as session:
+    with capture.open_session(where, lambda: None) as session:
         outcome = capture.send(session, where, batch or [])
     return outcome.kind, outcome.reason
+
+
+def assert_unreached(found: tuple[str, str], what: str) -> None:
+    """Every reason names what is wrong, and then what to do."""
+    assert found[0] == UNREACHED
+    assert found[1].startswith(what)
 
 
 @pytest.fixture
@@ -127,7 +139,7 @@ def test_a_server_that_drips_is_cut_off_at_the_deadline(receiver: Receiver, monk
 
     kind, reason = send(destination_of(receiver))
 
-    assert (kind, reason) == (UNREACHED, "no whole answer within 0 s")
+    assert (kind, reason) == (UNREACHED, "no whole answer within 0 s: check the network connection")
     assert time.monotonic() - started < 2
 
 
@@ -143,7 +155,7 @@ def test_a_refused_connection_is_said_to_be_one() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         free = server.getsockname()[1]
 
-    assert send(Destination(KEY, f"http://127.0.0.1:{free}")) == (UNREACHED, "the host refused the connection")
+    assert_unreached(send(Destination(KEY, f"http://127.0.0.1:{free}")), "the host refused the connection: check ")
 
 
 def test_a_name_that_cannot_be_resolved_is_said_to_be_one(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -152,7 +164,7 @@ def test_a_name_that_cannot_be_resolved_is_said_to_be_one(monkeypatch: pytest.Mo
 
     monkeypatch.setattr(socket, "getaddrinfo", unknown)
 
-    assert send(Destination(KEY, "https://example.invalid")) == (UNREACHED, "the host's name cannot be resolved")
+    assert_unreached(send(Destination(KEY, "https://example.invalid")), "the host's name cannot be resolved: check ")
 
 
 def test_an_answer_cut_off_in_the_middle_is_no_answer() -> None:
@@ -176,7 +188,7 @@ def test_a_certificate_that_nobody_vouches_for_is_not_trusted() -> None:
     trustme.CA().issue_cert("127.0.0.1").configure_cert(context)
 
     with Receiver(tls=context) as receiver:
-        assert send(destination_of(receiver)) == (UNREACHED, "no trusted TLS connection to the host")
+        assert_unreached(send(destination_of(receiver)), "no trusted TLS connection to the host: check ")
         assert receiver.requests == []
 
 
@@ -195,7 +207,7 @@ def test_a_certificate_of_the_authority_that_the_environment_names_is_trusted(
 
 
 def an_event() -> dict[str, object]:
-    line = events.build("service_disabled", {"service_name": "plex"}, ID, time.time_ns(), os.urandom(16))
+    line = events.build("service_disabled", {"service_name": "plex"}, ID, time.time(), os.urandom(16))
     found: dict[str, object] = json.loads(line)
     return found
 
@@ -205,7 +217,10 @@ def test_a_proxy_that_fails_is_named_without_its_password(monkeypatch: pytest.Mo
     monkeypatch.delenv("no_proxy", raising=False)
     monkeypatch.delenv("NO_PROXY", raising=False)
 
-    assert send(Destination(KEY, "https://example.invalid")) == (UNREACHED, "the proxy does not work")
+    assert send(Destination(KEY, "https://example.invalid")) == (
+        UNREACHED,
+        "the proxy does not work: check HTTPS_PROXY",
+    )
 
 
 def test_nobodys_proxy_stands_between_us_and_this_machine(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -247,3 +262,234 @@ def test_the_request_is_gzip_of_json(opted_in: Checkout, receiver: Receiver) -> 
 
     assert receiver.requests[0].raw[:2] == b"\x1f\x8b"
     assert json.loads(receiver.requests[0].body)
+
+
+# -- consent at the last moment ----------------------------------------------------------------------------------------
+
+
+class Withdrawn(BaseException):
+    """What is no `Exception` passes through every library on the way."""
+
+
+class Consent:
+    """A consent that can be withdrawn while a request is on its way."""
+
+    def __init__(self) -> None:
+        self.given = True
+
+    def withdraw(self) -> None:
+        self.given = False
+
+    def __call__(self) -> None:
+        if not self.given:
+            raise Withdrawn
+
+
+Serve = Callable[[socket.socket], None]
+
+
+@contextmanager
+def one_connection(serve: Serve) -> Iterator[int]:
+    """Serve one connection, and yield the port."""
+
+    def accept() -> None:
+        with suppress(OSError):  # the client resets
+            connection, _ = server.accept()
+            with connection:
+                connection.settimeout(10)
+                serve(connection)
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=accept)
+        thread.start()
+        yield server.getsockname()[1]
+        thread.join()
+
+
+def hear(connection: socket.socket, heard: list[bytes]) -> None:
+    while data := connection.recv(1 << 16):
+        heard.append(data)
+
+
+@pytest.fixture
+def tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ssl.SSLContext:
+    authority = trustme.CA()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1", "example.invalid").configure_cert(context)
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "ca.pem"))
+    return context
+
+
+def send_until_withdrawn(where: Destination, consent: Consent, requests: int = 1) -> None:
+    with capture.open_session(where, consent) as session:
+        for _ in range(requests - 1):
+            assert capture.send(session, where, []).kind == ACCEPTED
+        with pytest.raises(Withdrawn):
+            capture.send(session, where, [])
+
+
+def test_no_byte_is_sent_when_consent_goes_during_the_tls_handshake(tls: ssl.SSLContext) -> None:
+    consent, heard = Consent(), list[bytes]()
+
+    def serve(connection: socket.socket) -> None:
+        consent.withdraw()
+        with tls.wrap_socket(connection, server_side=True) as secure:
+            heard.append(b"")  # the handshake was whole
+            hear(secure, heard)
+
+    with one_connection(serve) as port:
+        send_until_withdrawn(Destination(KEY, f"https://127.0.0.1:{port}"), consent)
+
+    assert heard == [b""]
+
+
+def test_no_byte_is_sent_when_consent_goes_while_connecting_takes_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    consent, heard = Consent(), list[bytes]()
+    connect = urllib3.util.connection.create_connection
+
+    def connect_slowly(*args: Any, **kwargs: Any) -> socket.socket:
+        connected = connect(*args, **kwargs)
+        consent.withdraw()
+        return connected
+
+    monkeypatch.setattr(urllib3.util.connection, "create_connection", connect_slowly)
+
+    with one_connection(lambda connection: hear(connection, heard)) as port:
+        send_until_withdrawn(Destination(KEY, f"http://127.0.0.1:{port}"), consent)
+
+    assert heard == []
+
+
+def test_no_byte_is_sent_on_a_kept_connection_when_consent_has_gone() -> None:
+    consent, later = Consent(), list[bytes]()
+
+    def serve(connection: socket.socket) -> None:
+        request = b""
+        while not request.partition(b"\r\n\r\n")[2]:
+            request += connection.recv(1 << 16)
+        consent.withdraw()
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(OK.body), OK.body))
+        hear(connection, later)
+
+    with one_connection(serve) as port:
+        send_until_withdrawn(Destination(KEY, f"http://127.0.0.1:{port}"), consent, requests=2)
+
+    assert later == []
+
+
+def test_no_byte_is_sent_through_a_proxy_when_consent_goes_during_its_connect(
+    tls: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    consent, through, asked = Consent(), list[bytes](), list[bytes]()
+
+    def serve(connection: socket.socket) -> None:
+        asked.append(connection.recv(1 << 16))
+        consent.withdraw()
+        connection.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
+        with tls.wrap_socket(connection, server_side=True) as secure:
+            hear(secure, through)
+
+    with one_connection(serve) as port:
+        monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{port}")
+        send_until_withdrawn(Destination(KEY, "https://example.invalid"), consent)
+
+    assert asked[0].startswith(b"CONNECT example.invalid:443 ")
+    assert through == []
+
+
+def test_a_proxy_is_not_even_connected_to_without_consent(monkeypatch: pytest.MonkeyPatch) -> None:
+    consent = Consent()
+    consent.withdraw()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(0)
+        monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{server.getsockname()[1]}")
+
+        send_until_withdrawn(Destination(KEY, "https://example.invalid"), consent)
+
+        with pytest.raises(BlockingIOError):
+            server.accept()
+
+
+# -- whatever an answer is ---------------------------------------------------------------------------------------------
+
+GZIP = (("Content-Encoding", "gzip"), ("Content-Type", "application/json"))
+
+
+@pytest.mark.parametrize("status", [200, 503])
+@pytest.mark.parametrize("what", ["gzip that explodes", "a hundred million bytes"])
+def test_of_an_answer_little_is_read_and_nothing_decompressed(receiver: Receiver, status: int, what: str) -> None:
+    body = bytes(100_000_000)
+    if what == "gzip that explodes":
+        body = gzip.compress(body)
+    receiver.answer_next(Answer(status, body, GZIP if what == "gzip that explodes" else ()))
+    send_nothing = capture.open_session(destination_of(receiver), lambda: None)
+    tracemalloc.start()
+    try:
+        with send_nothing as session:
+            kind = capture.send(session, destination_of(receiver), []).kind
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+    assert kind == (UNLIKE_POSTHOG if status == 200 else UNREACHED)
+    assert peak < 4 << 20
+
+
+def test_a_compressed_answer_is_not_decompressed_even_where_it_is_short(receiver: Receiver) -> None:
+    receiver.answer_next(Answer(200, gzip.compress(OK.body), GZIP))
+
+    assert send(destination_of(receiver))[0] == UNLIKE_POSTHOG
+
+
+@pytest.mark.parametrize("status", [200, 400, 503])
+def test_json_without_end_is_an_answer_that_is_not_posthogs(receiver: Receiver, status: int) -> None:
+    receiver.answer_next(Answer(status, b"[" * 60_000, (("Content-Type", "application/json"),)))
+
+    kind, reason = send(destination_of(receiver))
+
+    assert kind == (UNLIKE_POSTHOG if status == 200 else UNREACHED)
+    assert "check the host's name" in reason
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"garbage\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 200 + b"\r\n",
+        b"HTTP/1.1 99999 \xff\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: -7\r\n\r\n",
+        b"HTTP/1.1 500 x\r\nContent-Type: text/plain; charset=no-such\r\nContent-Length: 1\r\n\r\n\xff",
+        b"HTTP/1.1 301 x\r\nLocation: http://[\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 2\r\n\r\n{}",
+        b"",
+    ],
+)
+def test_a_broken_answer_is_an_outcome(answer: bytes) -> None:
+    def serve(connection: socket.socket) -> None:
+        connection.recv(1 << 16)
+        connection.sendall(answer)
+        connection.shutdown(socket.SHUT_WR)
+        hear(connection, [])
+
+    with one_connection(serve) as port:
+        kind, reason = send(Destination(KEY, f"http://127.0.0.1:{port}"))
+
+    assert kind in (UNREACHED, UNLIKE_POSTHOG)
+    assert ": check " in reason or "it is tried again" in reason
+
+
+def test_a_name_that_a_dns_blocker_sends_to_this_machine_is_no_tls_error(
+    tls: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On an OnRamp host its own Traefik answers there, with a certificate of its own."""
+    resolve = socket.getaddrinfo
+    monkeypatch.setattr(socket, "getaddrinfo", lambda _name, *args, **how: resolve("127.0.0.1", *args, **how))
+
+    with Receiver(tls=tls) as traefik:
+        kind, reason = send(Destination(KEY, f"https://blocked.invalid:{traefik.port}"))
+
+    assert kind == UNREACHED
+    assert "a DNS blocker (Pi-hole, AdGuard Home) blocks it; allow it there" in reason
+    assert "TLS" not in reason

@@ -1,7 +1,6 @@
-"""`make bench`: what it costs, held in one run against the floors and against what one would write otherwise.
+"""`make bench`: measure what it costs, and write the tables into docs/performance.md.
 
-A ruler, not a test: it never fails for a time. Rounds are interleaved, so that a machine that wanders wanders for all.
-A ratio is one of medians; the spread beside it has the quartiles of the ratios of the single rounds.
+It never fails because of a time: it measures, and the page says which budgets are met.
 """
 
 from __future__ import annotations
@@ -10,57 +9,95 @@ import argparse
 import json
 import os
 import platform
+import re
+import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
-from rich import box
-from rich.console import Console
-from rich.table import Table
+from tests.onramp_checkout import OnRamp, build
+from tools.bench.commands import empty, make_rows, pending_rows, tracker_rows, wrapper_rows
+from tools.bench.day import day_tables
+from tools.bench.flushing import flush_rows
+from tools.bench.functions import function_rows
+from tools.bench.growth import growth_table
+from tools.bench.measuring import Row, rows_table
+from tools.bench.peers import NOTE, peer_table
+from tools.bench.running import REPOSITORY, adopt_orphans
 
-from tests.onramp_checkout import build
-from tools.bench.inprocess import flush_rows, function_rows
-from tools.bench.measuring import Row
-from tools.bench.processes import alternative_rows, growth_rows, make_rows, track_rows
-
-HEADINGS = ("what", "held against", "ours", "theirs", "ratio", "quartiles", "budget", "")
+PAGE = REPOSITORY / "docs/performance.md"
+MARKED = re.compile(r"(<!-- written by `make bench`: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
-def measure(rounds: int) -> list[Row]:
-    """Measure everything; `rounds` of what is quick, fewer of what is not."""
-    few = max(rounds // 5, 3)
-    with tempfile.TemporaryDirectory(prefix="onramp-bench-") as folder:
-        onramp = build(Path(folder), dict(os.environ), installed=True)
+def measure(folder: Path, effort: float, parts: set[str]) -> tuple[list[Row], dict[str, str]]:
+    """Measure the named parts, or everything; return the lines of the main table, and the other tables by name."""
+    env = dict(os.environ)
+    rows: list[Row] = []
+    tables: dict[str, str] = {}
+
+    def place(name: str) -> Path:
+        (folder / name).mkdir()
+        return folder / name
+
+    def checkout(name: str) -> OnRamp:
+        onramp = build(place(name), env, installed=True)
         onramp.opt_in()
-        return [
-            *make_rows(onramp, rounds),
-            *track_rows(onramp, rounds),
-            *function_rows(onramp),
-            *growth_rows(onramp, rounds),
-            *flush_rows(onramp, max(rounds // 12, 3)),
-            *alternative_rows(onramp, few),
-        ]
+        empty(onramp)
+        return onramp
+
+    def make() -> None:
+        found, tables["kernel"] = make_rows(place("make"), env, 50 * effort)
+        rows.extend(found)
+
+    def peers() -> None:
+        tables["peers"] = peer_table(checkout("peers")) + "\n" + NOTE
+
+    steps: dict[str, Callable[[], None]] = {
+        "make": make,
+        "tracker": lambda: rows.extend(tracker_rows(checkout("tracker"), 35 * effort)),
+        "wrappers": lambda: rows.extend(wrapper_rows(checkout("wrapped"), place("wrappers"), 30 * effort)),
+        "functions": lambda: rows.extend(function_rows(checkout("functions"), 35 * effort)),
+        "pending": lambda: rows.extend(pending_rows(checkout("pending"), 20 * effort)),
+        "flush": lambda: rows.extend(flush_rows(checkout("flush"), 80 * effort)),
+        "day": lambda: tables.update(day=day_tables(place("day"), env)),
+        "growth": lambda: tables.update(growth=growth_table(checkout("growth"), 20 * effort)),
+        "peers": peers,
+    }
+    for name, step in steps.items():
+        if not parts or name in parts:
+            sys.stderr.write(f"bench: {name} ...\n")
+            step()
+    return rows, tables
 
 
-def show(rows: list[Row]) -> None:
-    """Print two tables, as Markdown, so that they can stand in a page as they are."""
-    console = Console(width=160)
-    console.print(f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}\n")
-    others = [row for row in rows if row.budget is None]
-    for found, headings in (([row for row in rows if row.budget is not None], HEADINGS), (others, HEADINGS[:-2])):
-        table = Table(*headings, box=box.MARKDOWN)
-        for row in found:
-            table.add_row(*row.cells()[: len(headings)])
-        console.print(table)
+def written(page: str, tables: dict[str, str]) -> str:
+    """Return the page with each measured table between its marks; what was not measured stays as it is."""
+    return MARKED.sub(lambda found: f"{found[1]}{tables[found[2]]}{found[3]}" if found[2] in tables else found[0], page)
+
+
+def machine() -> str:
+    """Return one sentence about the machine."""
+    release = platform.python_version()
+    return f"{os.cpu_count()} cores ({platform.machine()}), {platform.system()}, Python {release}.\n"
 
 
 def main() -> None:
-    """Read the command line, measure, print."""
+    """Read the command line, measure, and write the page."""
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=60, help="rounds for each line")
+    parser.add_argument("--effort", type=float, default=1.0, help="a share of the usual time for each line")
     parser.add_argument("--json", metavar="FILE", type=Path, help="write the figures there, too")
+    parser.add_argument("--print", action="store_true", help="print the tables, and leave the page as it is")
+    parser.add_argument("parts", nargs="*", help="measure only these (default: all)")
     options = parser.parse_args()
-    rows = measure(options.rounds)
-    show(rows)
+    adopt_orphans()  # so that every detached process has ended before its checkout is deleted
+    with tempfile.TemporaryDirectory(prefix="onramp-bench-", ignore_cleanup_errors=True) as folder:
+        rows, tables = measure(Path(folder), options.effort, set(options.parts))
+    budgets, others = ([row for row in rows if (row.budget is None) == free] for free in (False, True))
+    tables["machine"] = machine()
+    tables |= {name: rows_table(found) for name, found in (("budgets", budgets), ("others", others)) if found}
+    sys.stdout.write("\n".join(tables.values()))
+    if not options.print:
+        PAGE.write_text(written(PAGE.read_text(), tables))
     if options.json:
         options.json.write_text(json.dumps([row.as_json() for row in rows], indent=1) + "\n")
 

@@ -23,6 +23,7 @@ from rich.table import Table
 
 from onramp_analytics import flush
 from onramp_analytics.detached import LINGER
+from onramp_analytics.posthog import sender
 from onramp_analytics.posthog.outcome import UNREACHED, Outcome
 
 DAY, DAYS, HOUR = 86_400, 2, 3600
@@ -99,8 +100,8 @@ def requests(commands: Sequence[float], world: World, jitter: Callable[[], float
                 sent, tries = min(sent + flush.MOST_EVENTS, claimed), 0
                 continue
             outcome, tries = Outcome(UNREACHED), tries + 1
-            pause = flush.pause_before_retry(outcome, tries, jitter())
-            if tries == flush.TRIES or now + pause > until:
+            pause = sender.pause_before_retry(outcome, tries, jitter())
+            if tries == sender.TRIES or now + pause > until:
                 failures += 1
                 not_before = flush.next_try(outcome, failures, now, jitter())
                 break
@@ -218,7 +219,7 @@ def show(fleets: dict[int, Counts]) -> None:
 
     for events, job in ((EVENTS, "without"), (EVENTS + 1, "with")):
         console.print(f"{job} the nightly job: {30 * events} events a month; {FREE // (30 * events):,} hosts are free")
-    failed, unheld = within(largest[EVENING], EVENING), within(largest[QUIET], EVENING) * flush.TRIES
+    failed, unheld = within(largest[EVENING], EVENING), within(largest[QUIET], EVENING) * sender.TRIES
     console.print(f"evening outage: {failed:,} tries fail; without the back-off it would be {unheld:,} at most")
 
 

@@ -1,61 +1,37 @@
-"""`track()` on disk and the SDK's `capture()` in memory, in one process and from threads.
-
-Run by `make bench` with pytest-benchmark, never by `make test`, which takes files that begin with `test_`.
-"""
+"""`track()` on disk against the SDK's `capture()` in memory: plain loops, and eight threads."""
 
 from __future__ import annotations
 
-import atexit
-import os
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-from typing import Any
+import json
+import subprocess
 
-import pytest
-from posthog import Posthog
+from tests.onramp_checkout import OnRamp
+from tools.bench.calls import CALLS, THREADS
+from tools.bench.measuring import Row
+from tools.bench.running import PYTHON, REPOSITORY, Command, count_all
 
-from onramp_analytics import track
-
-CALLS = 250  # in each thread; with 8 threads the spool stays below its cap
-ROUNDS = 20
+FEW, MANY = 100, 600  # the calls of two counts: the difference leaves out what a process costs before its first call
 
 
-def ours() -> None:
-    track("service_enabled", service_name="plex", has_scaffold=True)
+def function_rows(onramp: OnRamp, seconds: float) -> list[Row]:
+    """Measure `track()` on disk against `capture()` in memory: microseconds per call."""
+    env = {**onramp.env, "ONRAMP_ROOT": str(onramp.path)}
 
+    def command(*words: str) -> Command:
+        return Command((PYTHON, "-m", "tools.bench.calls", *words), env, REPOSITORY)
 
-@pytest.fixture
-def theirs() -> Iterator[Callable[[], None]]:
-    sdk = Posthog("phc_bench", host="http://127.0.0.1:9", max_queue_size=10**6, flush_at=10**6, flush_interval=3600)
-    properties = {"service_name": "plex", "has_scaffold": True}
+    counted = count_all({f"{who} {n}": command(who, str(n)) for who in ("ours", "theirs") for n in (FEW, MANY)})
+    per_call = tuple((counted[f"{who} {MANY}"] - counted[f"{who} {FEW}"]) / (MANY - FEW) for who in ("ours", "theirs"))
+    racing = command("race", str(seconds)).words
+    done = subprocess.run(racing, env=env, cwd=REPOSITORY, check=True, capture_output=True, text=True)
+    times = json.loads(done.stdout)
 
-    def capture() -> None:
-        sdk.capture("service_enabled", distinct_id="x", properties=properties)
+    def row(where: str, suffix: str, calls: int, budget: float, counts: tuple[float, float] | None) -> Row:
+        mine, others = ([took * 1000 / calls for took in times[who + suffix]] for who in ("ours", "theirs"))
+        what, against = f"`track()` {where}, on disk", "`Posthog.capture()`, in memory"
+        return Row(what, against, mine, others, budget, "us", counted=counts)
 
-    yield capture
-    atexit.unregister(sdk._atexit)
-
-
-def in_threads(count: int, call: Callable[[], None]) -> None:
-    def many() -> None:
-        for _ in range(CALLS):
-            call()
-
-    with ThreadPoolExecutor(count) as pool:
-        for done in [pool.submit(many) for _ in range(count)]:
-            done.result()
-
-
-def an_empty_spool() -> None:
-    Path(os.environ["ONRAMP_ROOT"], "onramp.spool").write_bytes(b"")
-
-
-@pytest.mark.parametrize("threads", [1, 2, 8])
-def test_ours(benchmark: Any, threads: int) -> None:
-    benchmark.pedantic(in_threads, (threads, ours), setup=an_empty_spool, rounds=ROUNDS, warmup_rounds=2)
-
-
-@pytest.mark.parametrize("threads", [1, 2, 8])
-def test_theirs(benchmark: Any, threads: int, theirs: Callable[[], None]) -> None:
-    benchmark.pedantic(in_threads, (threads, theirs), rounds=ROUNDS, warmup_rounds=2)
+    return [
+        row("in a plain loop", "", CALLS, 1.0, (per_call[0], per_call[1])),
+        row("in eight threads", " in threads", CALLS * THREADS, 1.05, None),
+    ]

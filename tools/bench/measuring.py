@@ -1,125 +1,146 @@
-"""How the bench measures and what it prints: interleaved rounds, medians, quartiles, ratios."""
+"""What the bench computes: blocks of rounds, ratios with their quartiles, verdicts, tables. No process, no file."""
 
 from __future__ import annotations
 
-import os
 import statistics
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from itertools import pairwise
 from typing import Any
 
-import onramp_analytics
-from tests.onramp_checkout import OnRamp
+BLOCKS = 12  # groups of consecutive rounds; each gives one ratio
+NARROW = 0.1  # the quartiles of a steady line lie within this share of the ratio
+WIDE = "time not steady"
 
-PYTHON = sys.executable
-COMMAND = str(Path(PYTHON).with_name("onramp-analytics"))
-ENTRY = str(Path(onramp_analytics.__file__).with_name("make_entry.py"))
-TRACK = ("track", "service_enabled", "service_name=plex", "has_scaffold=true")
-WARM_UP = 3  # rounds that do not count
+HEADINGS = ("what", "against", "ours", "theirs", "ratio", "quartiles", "instructions", "their instructions", "ratio")
 
-Times = dict[str, list[float]]
+
+def blocks(figures: Sequence[float], count: int = BLOCKS) -> list[float]:
+    """Return the medians of `count` groups of consecutive figures, or of fewer groups if there are fewer figures."""
+    count = min(count, len(figures))
+    edges = [len(figures) * number // count for number in range(count + 1)]
+    return [statistics.median(figures[start:end]) for start, end in pairwise(edges)]
+
+
+def ratios(ours: Sequence[float], theirs: Sequence[float]) -> list[float]:
+    """Return the ratio of each block."""
+    return [our / their for our, their in zip(blocks(ours), blocks(theirs), strict=True)]
+
+
+def quartiles(ours: Sequence[float], theirs: Sequence[float]) -> tuple[float, float]:
+    """Return the lower and the upper quartile of the ratios of the blocks; half of the ratios lie between them."""
+    found = ratios(ours, theirs)
+    low, _, high = statistics.quantiles(found, n=4, method="inclusive") if len(found) > 1 else found * 3
+    return low, high
+
+
+def is_steady(ours: Sequence[float], theirs: Sequence[float]) -> bool:
+    """Return whether the quartiles of a ratio lie within a tenth of it."""
+    ratio = statistics.median(ratios(ours, theirs))
+    low, high = quartiles(ours, theirs)
+    return low >= ratio * (1 - NARROW) and high <= ratio * (1 + NARROW)
 
 
 @dataclass(frozen=True)
 class Row:
-    """One line of a table: what was measured, held against something of the same run.
+    """One line of a table: what was measured, and what it is compared with, in the same run.
 
     Attributes:
         what: what was measured.
-        against: what it is held against.
-        ours: its figures, one a round, in `unit`.
-        theirs: those of the other, of the same rounds.
-        budget: the ratio that may not be exceeded; None where nobody set one.
+        against: what it is compared with.
+        ours: its figures, one per round, in `unit`; empty if only instructions were counted.
+        theirs: those of the other, from the same rounds.
+        budget: the ratio that must not be exceeded; None if there is no budget.
         unit: "ms", "us" or "MiB".
-        events: how many events it was measured with, where it was measured with several numbers of them.
+        events: how many events it was measured with, if the number varies.
+        counted: the instructions of both; None if they were not counted.
+        why: where the rest goes, shown if the budget is not met.
     """
 
     what: str
     against: str
-    ours: list[float]
-    theirs: list[float]
+    ours: Sequence[float] = ()
+    theirs: Sequence[float] = ()
     budget: float | None = None
     unit: str = "ms"
     events: int | None = None
+    counted: tuple[float, float] | None = None
+    why: str = ""
 
     @property
-    def ratio(self) -> float:
-        return statistics.median(self.ours) / statistics.median(self.theirs)
+    def ratio(self) -> float | None:
+        return statistics.median(ratios(self.ours, self.theirs)) if self.ours else None
 
     @property
-    def spread(self) -> tuple[float, float]:
-        """The quartiles of the ratios of the single rounds; half of the rounds are between them."""
-        low, _, high = statistics.quantiles([o / t for o, t in zip(self.ours, self.theirs, strict=True)], n=4)
-        return low, high
+    def spread(self) -> tuple[float, float] | None:
+        return quartiles(self.ours, self.theirs) if self.ours else None
+
+    @property
+    def counted_ratio(self) -> float | None:
+        return self.counted[0] / self.counted[1] if self.counted else None
+
+    @property
+    def is_steady(self) -> bool:
+        return not self.ours or is_steady(self.ours, self.theirs)
 
     @property
     def verdict(self) -> str:
+        """One sentence: whether the budget is met, by which measure, and whether the times can be trusted.
+
+        The time decides if it is steady. If it is not, the instructions decide, which do not depend on the machine's
+        load; they leave out what the kernel does.
+        """
+        wandering = "" if self.is_steady else WIDE
         if self.budget is None:
-            return ""
-        return "met" if self.ratio <= self.budget else "not met"
+            return wandering
+        decides = self.counted_ratio if wandering and self.counted_ratio is not None else self.ratio
+        if decides is None:
+            decides = self.counted_ratio
+        assert decides is not None, "a row needs times or instructions"
+        met = "met" if decides <= self.budget else "**not met**"
+        by = f" by instructions ({wandering})" if wandering and self.counted else f" ({wandering})" if wandering else ""
+        return f"{met}{by}" + (f": {self.why}" if self.why and decides > self.budget else "")
 
     def cells(self) -> list[str]:
-        """The line as the table shows it."""
-        low, high = self.spread
-        ours, theirs = (_figure(statistics.median(found), self.unit) for found in (self.ours, self.theirs))
+        """Return the line as a table shows it, one text per heading, and then the budget and the verdict."""
+        times = ["", "", "", ""]
+        if self.ours and self.spread and self.ratio is not None:
+            medians = [figure(statistics.median(found), self.unit) for found in (self.ours, self.theirs)]
+            times = [*medians, f"{self.ratio:.2f}", "{:.2f} to {:.2f}".format(*self.spread)]
+        counts = ["", "", ""]
+        if self.counted and self.counted_ratio is not None:
+            counts = [*map(instructions, self.counted), f"{self.counted_ratio:.2f}"]
         budget = "" if self.budget is None else f"{self.budget:.2f}"
-        return [
-            self.what,
-            self.against,
-            ours,
-            theirs,
-            f"{self.ratio:.2f}",
-            f"{low:.2f} to {high:.2f}",
-            budget,
-            self.verdict,
-        ]
+        return [self.what, self.against, *times, *counts, budget, self.verdict]
 
     def as_json(self) -> dict[str, Any]:
-        """The line with its figures."""
-        found = {
-            name: getattr(self, name) for name in ("what", "against", "ours", "theirs", "unit", "events", "budget")
-        }
-        return {**found, "ratio": self.ratio, "spread": self.spread, "verdict": self.verdict}
+        """Return the line with all its figures."""
+        names = "what", "against", "ours", "theirs", "unit", "events", "budget", "counted", "ratio", "spread", "verdict"
+        return {name: getattr(self, name) for name in names}
 
 
-def _figure(value: float, unit: str) -> str:
-    return f"{value:,.0f} {unit}" if value >= 100 else f"{value:.3g} {unit}"
+def figure(value: float, unit: str) -> str:
+    """Return a measured value with three digits and its unit."""
+    return f"{value:,.0f} {unit}" if abs(value) >= 100 else f"{value:.3g} {unit}"
 
 
-def interleaved(rounds: int, subjects: Mapping[str, Callable[[], object]]) -> Times:
-    """Time each subject once a round, in milliseconds, so that a machine that wanders wanders for all.
-
-    A subject may return a function that prepares its next round; that one is not timed.
-    """
-    times: Times = {name: [] for name in subjects}
-    for number in range(rounds + WARM_UP):
-        for name, subject in subjects.items():
-            started = time.perf_counter()
-            after = subject()
-            took = time.perf_counter() - started
-            if callable(after):
-                after()
-            if number >= WARM_UP:
-                times[name].append(took * 1000)
-    return times
+def instructions(value: float) -> str:
+    """Return a number of instructions in thousands or millions."""
+    return f"{value / 1e6:,.1f} M" if value >= 1e6 else f"{value / 1e3:,.0f} k"
 
 
-def process(*command: str, env: Mapping[str, str], cwd: Path) -> Callable[[], None]:
-    """Return what runs a whole process and waits for it."""
+def rows_table(rows: Sequence[Row]) -> str:
+    """Return lines as a Markdown table; the two columns of the budget only if a line has one."""
+    with_budget = any(row.budget is not None for row in rows)
+    headings = [*HEADINGS, *(("budget", "verdict") if with_budget else ("budget", "note"))]
+    cells = [row.cells() for row in rows]
+    if not with_budget:
+        headings.remove("budget")
+        cells = [[*line[:-2], line[-1]] for line in cells]
+    return table(headings, cells)
 
-    def run() -> None:
-        subprocess.run(command, env=env, cwd=cwd, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, check=True)
 
-    return run
-
-
-def empty(onramp: OnRamp) -> None:
-    """Nothing pending, and no flusher due for an hour."""
-    (onramp.path / "onramp.spool").write_bytes(b"")
-    stamp = onramp.path / "onramp.spool.d" / "not-before"
-    stamp.touch()
-    os.utime(stamp, (time.time() + 3600,) * 2)
+def table(headings: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    """Return a Markdown table."""
+    whole = [headings, ["---"] * len(headings), *lines]
+    return "".join("| " + " | ".join(line) + " |\n" for line in whole)

@@ -1,0 +1,77 @@
+"""The page for users that goes into OnRamp's `docs/`, and the lines for its other pages, which its maintainers add."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from importlib import resources
+
+from onramp_analytics.consent import AT_ONCE
+from onramp_analytics.integration import conf
+from onramp_analytics.posthog import destination
+
+FILE = "docs/analytics.md"
+HEADING = "## Where it goes\n"
+_COMMENT = re.compile(r"<!--.*?-->\n?", re.DOTALL)
+_RELATIVE_LINK = re.compile(r"\[([^\]]+)\]\((?!https?://|#)[^)]*\)")
+_TARGET = re.compile(r"^(analytics-[a-z-]+):.*?## (.+)$", re.MULTILINE)
+
+_README = """\
+- [Usage Analytics](docs/analytics.md) - Opt-in; what is collected, how to see it, turn it off and delete it
+"""
+_VARIABLES = """\
+## Analytics (opt-in)
+
+Set these in your shell. In a `.env` file they can only turn [analytics](analytics.md) off.
+
+| Variable | Purpose |
+|----------|---------|
+| `DO_NOT_TRACK=1` | Turns analytics off, and nothing overrides it |
+| `ONRAMP_ANALYTICS_ENABLED=0` | Turns analytics off; `1` turns them on after the notice was shown |
+"""
+
+
+def part(name: str) -> str:
+    """Return a file of this package that goes into OnRamp."""
+    return resources.files(__package__).joinpath(name).read_text("utf-8")
+
+
+def text(settings: Mapping[str, str]) -> str:
+    """Return the page for OnRamp: the package's own, with OnRamp's project and contact, and nothing that leads nowhere.
+
+    Args:
+        settings: the settings of `make.d/analytics.conf`, by key.
+    """
+    page = _RELATIVE_LINK.sub(r"\1", _COMMENT.sub("", part("analytics.md")))
+    before, heading, after = page.partition(HEADING)
+    return f"{before.rstrip()}\n\n{heading or HEADING}\n{_where(settings)}\n{after}"
+
+
+def additions(read: Callable[[str], str | None]) -> dict[str, str]:
+    """Return the lines for OnRamp's own pages that do not have them yet, by the page's path.
+
+    Args:
+        read: returns the content of a file of the checkout, or None.
+    """
+    pages = {
+        "README.md": ("docs/analytics.md", _README),
+        "docs/commands.md": ("analytics-enable", _commands()),
+        "docs/env-vars.md": ("ONRAMP_ANALYTICS_ENABLED", _VARIABLES),
+    }
+    return {page: lines for page, (sign, lines) in pages.items() if sign not in (read(page) or "")}
+
+
+def _where(settings: Mapping[str, str]) -> str:
+    if conf.KEY not in settings:
+        where = "No PostHog project is set for this checkout, so nothing is sent.\n"
+    else:
+        key = destination.masked(settings[conf.KEY])
+        how_often = "some seconds after a command" if settings[conf.SEND] == AT_ONCE else "once a day"
+        where = f"OnRamp's events are sent to {settings[conf.HOST]} (project `{key}`), {how_often}.\n"
+    contact = settings.get(conf.CONTACT)
+    return where + (f"To reach the people who run the project: {contact}\n" if contact else "")
+
+
+def _commands() -> str:
+    rows = "".join(f"| `make {name}` | {purpose} |\n" for name, purpose in _TARGET.findall(part("analytics.mk")))
+    return f"## Analytics (opt-in)\n\n| Command | Description |\n|---------|-------------|\n{rows}"

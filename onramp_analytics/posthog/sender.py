@@ -1,0 +1,108 @@
+"""Make requests while there is consent and time, and make them again while the host is not reached.
+
+The SDK is loaded with the first request, so who finds nothing to send never loads it.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from typing import TYPE_CHECKING, Any
+
+from onramp_analytics import consent
+from onramp_analytics.posthog import destination
+from onramp_analytics.posthog.outcome import MISCONFIGURED, OFF, OUT_OF_TIME, UNREACHED, Kind, Outcome
+
+if TYPE_CHECKING:
+    import requests
+
+    from onramp_analytics.consent import Consent
+    from onramp_analytics.posthog.destination import Destination
+
+TRIES = 3  # failed requests in a run: the contract's, and what PostHog asks of its SDKs
+
+
+class Stop(BaseException):
+    """The run ends here, and the rest of the events is kept.
+
+    No `Exception`, since it is also raised inside a request, where a library would take it for its own.
+    """
+
+    def __init__(self, kind: Kind, reason: str, retry_after: float = 0.0) -> None:
+        self.outcome = Outcome(kind, reason, retry_after)
+
+
+def require_consent(root: bytes) -> Consent:
+    """Check that events may be sent.
+
+    Returns:
+        The consent.
+
+    Raises:
+        Stop: they may not, and why.
+    """
+    now = consent.ask(os.environb, root)
+    if not now.on:
+        raise Stop(OFF, f"analytics are off: {now.why}")
+    return now
+
+
+def pause_before_retry(outcome: Outcome, tries: int, jitter: float) -> float:
+    """Return the seconds to wait before trying again within a run, after `tries` failures."""
+    return max(2.0**tries * jitter, outcome.retry_after)
+
+
+class Sender:
+    """Sends the events of one run. Close it at the end."""
+
+    def __init__(self, root: bytes, seconds: float) -> None:
+        """Send for the checkout `root`, and begin requests for so many seconds from now on."""
+        self._root = root
+        self._until = time.monotonic() + seconds
+        self._tries = 0
+        self._distinct_id = ""
+        self._where: Destination | None = None
+        self._how_often = consent.DAILY
+        self._session: requests.Session | None = None
+
+    def close(self) -> None:
+        """Close the connection."""
+        if self._session:
+            self._session.close()
+
+    def send(self, batch: list[dict[str, Any]]) -> Outcome:
+        """Make one request with events of one identifier, and again while the run has tries and time left.
+
+        Raises:
+            Stop: consent went or the identifier changed, also in the middle of a request; or the time is over.
+            Misconfigured: there is nowhere to send to.
+        """
+        from onramp_analytics.posthog import capture  # loads the SDK
+
+        if not self._where:
+            self._where = destination.of(self._root, os.environ)
+            self._how_often = destination.send(self._root, os.environ)
+        if not self._session:
+            self._session = capture.open_session(self._where, self._require_the_same_consent)
+        self._distinct_id = batch[0]["distinct_id"]
+        while True:
+            self._require_the_same_consent()
+            if time.monotonic() > self._until:
+                raise Stop(OUT_OF_TIME, "the run was out of time: the next one goes on")
+            outcome = capture.send(self._session, self._where, batch)
+            if outcome.kind != UNREACHED:
+                self._tries = 0
+                return outcome
+            self._tries += 1
+            pause = pause_before_retry(outcome, self._tries, random.random())  # noqa: S311
+            if self._tries == TRIES or time.monotonic() + pause > self._until:
+                return outcome
+            time.sleep(pause)
+
+    def _require_the_same_consent(self) -> None:
+        now = require_consent(self._root)
+        if now.id != self._distinct_id:
+            raise Stop(OUT_OF_TIME, "the identifier was reset: the next run goes on")
+        if self._where and (objection := destination.objection(now, self._where, self._how_often)):
+            raise Stop(MISCONFIGURED, f"{objection}: to agree, run `onramp-analytics enable`")

@@ -1,0 +1,67 @@
+"""Say in one sentence what went wrong on the network and what to do. Loads `requests`, but not PostHog's SDK."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+import urllib.parse
+
+import requests
+import requests.utils
+
+LONGEST_REASON = 200  # characters of a server's answer that are kept
+
+
+def clean(message: object, key: str) -> str:
+    """Return what a server said as one short line of ASCII, without the key."""
+    text = "".join(c if " " <= c <= "~" else " " for c in str(message).replace(key, "(key)"))
+    return " ".join(text.split())[:LONGEST_REASON]
+
+
+def network_reason(error: Exception) -> str:
+    """Say what broke and what to do, in words of our own: the exception's text may hold a proxy's password."""
+    if isinstance(error, requests.exceptions.SSLError):
+        return "no trusted TLS connection to the host: check the clock, the proxy and REQUESTS_CA_BUNDLE"
+    if isinstance(error, (requests.exceptions.ProxyError, requests.exceptions.InvalidProxyURL)):
+        return "the proxy does not work: check HTTPS_PROXY"
+    if isinstance(error, requests.Timeout):
+        return "the host did not answer in time: check the network connection"
+    cause = repr(error)
+    if "NameResolutionError" in cause:
+        return "the host's name cannot be resolved: check the network connection and DNS"
+    if "Connection refused" in cause:
+        return "the host refused the connection: check the host's name and the firewall"
+    return "the connection broke: check the network connection and the host's name"
+
+
+def blocked_reason(host: str) -> str:
+    """Say that a DNS blocker is in the way, if it is one.
+
+    Blockers like Pi-hole answer 0.0.0.0, :: or 127.0.0.1 for a name on their lists. A connection to that reaches
+    whatever listens on this machine (on an OnRamp host its own Traefik), so the failure itself names a wrong cause.
+
+    Args:
+        host: the host's address, "https://eu.i.posthog.com", after a request to it has failed.
+
+    Returns:
+        The sentence; "" where the name does not lead to this machine, was meant to, or is resolved by a proxy.
+    """
+    name = urllib.parse.urlsplit(host).hostname or ""
+    if requests.utils.select_proxy(host, requests.utils.get_environ_proxies(host)):
+        return ""
+    found = next((address for address in _addresses(name) if _is_here(address)), "")
+    if not found or name in (found, "localhost"):
+        return ""
+    return f"{name} resolves to {found}, this machine: a DNS blocker (Pi-hole, AdGuard Home) blocks it; allow it there"
+
+
+def _addresses(name: str) -> list[str]:
+    try:
+        return [str(found[4][0]) for found in socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)]
+    except (OSError, UnicodeError):
+        return []
+
+
+def _is_here(address: str) -> bool:
+    found = ipaddress.ip_address(address.partition("%")[0])
+    return found.is_loopback or found.is_unspecified

@@ -1,0 +1,244 @@
+"""`enable`, `disable`, `show-id`, `reset-id` and the notice: what they say, and when they say something else."""
+
+from __future__ import annotations
+
+import re
+import shutil
+
+import pytest
+
+from onramp_analytics import events
+from onramp_analytics.receiver import Receiver
+from tests.cli.terminal import configure, enable_services
+from tests.conftest import ID, KEY, Checkout
+
+VARIABLE = "ONRAMP_ANALYTICS_ENABLED"
+
+
+def test_the_notice_has_its_lines_in_order(checkout: Checkout) -> None:
+    configure(
+        checkout,
+        "https://eu.i.posthog.com",
+        ANALYTICS_DOCS_URL="https://example.org/docs/analytics.md",
+        ANALYTICS_CONTACT="help@example.org",
+    )
+
+    assert checkout.run("enable").stdout.splitlines() == [
+        "Analytics enabled. OnRamp collects anonymous usage statistics to improve the project.",
+        "No personal data or infrastructure details are collected.",
+        "",
+        "Recorded: names that OnRamp publishes of services, overrides and commands; success, duration, kind of error.",
+        "What is enabled here is counted now, and again twice a year.",
+        "Events go to https://eu.i.posthog.com, run by help@example.org.",
+        "Events are sent once a day, a day after they happened, so you can see them, send them, or delete them before.",
+        "",
+        "To disable: make analytics-disable",
+        "To learn more: https://example.org/docs/analytics.md",
+    ]
+
+
+def test_without_an_address_of_the_page_the_notice_names_the_page_in_the_checkout(checkout: Checkout) -> None:
+    page = checkout.path / "docs/analytics.md"
+    page.parent.mkdir()
+    page.touch()
+
+    assert checkout.run("enable").stdout.endswith(f"To learn more: {page}\n")
+
+
+def test_without_any_page_the_notice_names_the_command_that_shows_it(checkout: Checkout) -> None:
+    assert checkout.run("enable").stdout.endswith("To learn more: make analytics-events\n")
+
+
+def test_the_notice_says_at_once_where_that_is_so(checkout: Checkout, receiver: Receiver) -> None:
+    configure(checkout, receiver.url, ANALYTICS_SEND="at-once")
+
+    assert "Events are sent at once, some seconds after a command.\n" in checkout.run("enable").stdout
+
+
+def test_enable_where_it_is_on_says_so_and_changes_nothing(checkout: Checkout) -> None:
+    checkout.run("enable")
+    before = checkout.lock.read_bytes()
+
+    assert checkout.run("enable").stdout == "Analytics are already on for this checkout.\n"
+    assert checkout.lock.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("changed", "sentence"),
+    [
+        ({"host": "https://other.example.com"}, "you have not agreed that events are sent to this project"),
+        ({"key": "phc_anotherprojectaltogether"}, "you have not agreed that events are sent to this project"),
+        ({"ANALYTICS_SEND": "at-once"}, "you have agreed to sending once a day, and events would be sent at once"),
+    ],
+    ids=["another host", "another key", "at once instead of daily"],
+)
+def test_what_was_not_agreed_to_is_named_by_status_until_enable_agrees(
+    checkout: Checkout, changed: dict[str, str], sentence: str
+) -> None:
+    settings = {"host": "https://eu.i.posthog.com", "key": KEY}
+    configure(checkout, **settings)
+    checkout.run("enable")
+    assert checkout.status()["problems"] == []
+
+    configure(checkout, **{**settings, **changed})
+    (problem,) = checkout.status()["problems"]
+    again = checkout.run("enable").stdout
+
+    assert f"nothing is sent: {sentence}" in problem
+    assert "to agree, run `onramp-analytics enable`" in problem
+    assert again.startswith("Analytics enabled.")
+    assert checkout.status()["problems"] == []
+    assert checkout.run("enable").stdout == "Analytics are already on for this checkout.\n"
+
+
+def test_daily_instead_of_at_once_needs_no_new_agreement(checkout: Checkout) -> None:
+    configure(checkout, "https://eu.i.posthog.com", ANALYTICS_SEND="at-once")
+    checkout.run("enable")
+
+    configure(checkout, "https://eu.i.posthog.com", ANALYTICS_SEND="daily")
+
+    assert checkout.status()["problems"] == []
+
+
+def test_enable_refuses_with_do_not_track_and_says_what_to_do(checkout: Checkout) -> None:
+    done = checkout.run("enable", env={"DO_NOT_TRACK": "1"}, check=False)
+
+    assert done.returncode == 1
+    assert "DO_NOT_TRACK is set, and nothing overrides it: unset it" in done.stderr
+    assert checkout.files() == set()
+
+
+def test_enable_says_when_something_still_keeps_analytics_off(checkout: Checkout) -> None:
+    (checkout.path / ".env").write_text("DO_NOT_TRACK=1\n")
+
+    done = checkout.run("enable")
+
+    assert done.stderr == "Analytics stay off for now: a .env file of the checkout mentions DO_NOT_TRACK.\n"
+    assert checkout.pending() == []
+
+
+def test_enable_in_a_copied_checkout_deletes_what_was_queued_and_says_how_many(opted_in: Checkout) -> None:
+    opted_in.hold_back_flusher()
+    opted_in.track()
+    opted_in.track()
+    copy = Checkout(opted_in.path.parent / "copy", opted_in.env)
+    shutil.copytree(opted_in.path, copy.path)
+
+    off = copy.run("status").stdout
+    said = copy.run("enable").stdout
+
+    assert "`make analytics-enable` deletes 2 events first" in " ".join(off.split())
+    assert said.endswith("Deleted first: 2 events, queued by another user or in another folder.\n")
+    assert copy.pending() == []
+    assert copy.status()["id"] not in (ID, None)
+    assert opted_in.status()["on"]
+    assert len(opted_in.pending()) == 2
+
+
+def test_disable_says_how_many_events_and_which_identifier_are_gone(opted_in: Checkout) -> None:
+    opted_in.hold_back_flusher()
+    opted_in.track()
+    opted_in.track()
+
+    assert opted_in.run("disable").stdout == (
+        "Analytics disabled. 2 queued events deleted. Nothing is sent any more.\n"
+        f"The identifier {ID} is deleted, too; you need it only to ask for deletion.\n"
+    )
+    assert ID not in opted_in.lock.read_text()
+    assert opted_in.files() == {"onramp.lock"}
+
+
+@pytest.mark.parametrize("was", ["never on", "on before"])
+def test_disable_where_it_is_off_says_so(checkout: Checkout, was: str) -> None:
+    if was == "on before":
+        checkout.run("enable")
+        checkout.run("disable")
+    before = checkout.files()
+
+    assert checkout.run("disable").stdout == "Analytics are off, and were before. Nothing is sent.\n"
+    assert checkout.files() == before
+
+
+def test_disable_where_only_the_variable_asks_is_remembered(checkout: Checkout) -> None:
+    on = {VARIABLE: "1"}
+
+    checkout.run("disable", env=on)
+    checkout.run("notice", env=on)
+
+    assert "ANALYTICS_ENABLED=0" in checkout.lock.read_text()
+    assert checkout.status(on)["on"] is False
+
+
+def test_who_cannot_write_in_the_checkout_learns_it_when_opting_out_and_is_off(opted_in: Checkout) -> None:
+    opted_in.may_pass_over_permissions = False
+    opted_in.path.chmod(0o555)
+    try:
+        done = opted_in.run("disable", check=False)
+        on = opted_in.status()["on"]
+    finally:
+        opted_in.path.chmod(0o755)
+
+    assert done.returncode == 1
+    assert f"in {opted_in.path} could not be written (Permission denied): correct that" in done.stderr
+    assert "or set DO_NOT_TRACK=1 to turn analytics off for yourself" in done.stderr
+    assert on is False
+
+
+def test_show_id_prints_the_identifier_alone_or_says_that_there_is_none(checkout: Checkout) -> None:
+    before = checkout.run("show-id", check=False)
+    checkout.opt_in()
+
+    assert before.returncode == 1
+    assert "there is no identifier yet: `onramp-analytics enable` makes one" in before.stderr
+    assert checkout.run("show-id").stdout == f"{ID}\n"
+
+
+def test_reset_id_prints_the_new_identifier_alone_and_counts_what_is_gone(opted_in: Checkout) -> None:
+    opted_in.hold_back_flusher()
+    opted_in.track()
+
+    done = opted_in.run("reset-id")
+
+    assert events.is_uuid4(done.stdout.strip())
+    assert done.stdout.strip() != ID
+    assert done.stderr == "1 queued event deleted with the old identifier.\n"
+    assert opted_in.run("show-id").stdout == done.stdout
+    assert opted_in.pending() == []
+
+
+def test_reset_id_while_off_says_that_there_is_none(checkout: Checkout) -> None:
+    done = checkout.run("reset-id", check=False)
+
+    assert done.returncode == 1
+    assert "there is no identifier to replace" in done.stderr
+    assert checkout.files() == set()
+
+
+def test_the_variable_alone_shows_the_notice_once_and_does_what_enable_does(checkout: Checkout) -> None:
+    enable_services(checkout, "plex")
+    on = {VARIABLE: "1"}
+    assert checkout.status(on)["on"] is False
+
+    first, second = checkout.run("notice", env=on), checkout.run("notice", env=on)
+
+    assert first.stdout == second.stdout == second.stderr == ""
+    assert first.stderr.startswith("Analytics enabled. OnRamp collects anonymous usage statistics")
+    assert checkout.status(on)["on"] is True
+    assert [event["event"] for event in checkout.pending()] == ["service_enabled"]
+
+
+def test_the_notice_is_silent_where_nobody_opted_in(checkout: Checkout) -> None:
+    done = checkout.run("notice")
+
+    assert (done.stdout, done.stderr) == ("", "")
+    assert checkout.files() == set()
+
+
+def test_enable_counts_what_is_enabled_now(checkout: Checkout) -> None:
+    enable_services(checkout, "plex", "my-private-wiki")
+
+    checkout.run("enable")
+
+    names = sorted(event["properties"]["service_name"] for event in checkout.pending())
+    assert names == ["custom", "plex"]
+    assert re.search("ANALYTICS_AGREED=1\n", checkout.lock.read_text())
