@@ -273,3 +273,11 @@ def nothing_appears(path: Path) -> None:
     """See that a background process does not make this file: half a second is fifty times what it needs."""
     time.sleep(0.5)
     assert not path.exists()
+
+
+def test_a_pattern_rule_for_anything_does_not_remake_the_drop_in(onramp: OnRamp) -> None:
+    rules = "all:\n\t@echo all\n%: force\n\t@echo any $@\nforce: ;\nMakefile: ;\n"
+    (onramp.path / "Makefile").write_text(rules)
+
+    assert onramp.make("foo").stdout == onramp.make("-f", "Makefile", "foo").stdout == "any foo\n"
+    assert onramp.make().stdout == "all\n"
