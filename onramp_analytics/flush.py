@@ -144,6 +144,7 @@ class Run:
         self._left: set[bytes] = set()  # stems of segments that cannot be read, or hold events that are too young
         self._doubts = 0
         self._suspects: list[tuple[Pending, str]] = []  # in their order, with the server's reason; see `action`
+        self._young = 0  # the offset in this segment at which the first event that is too young begins
         self._end = 0  # the offset in this segment up to which all is done, or under suspicion
         self._parked: list[Callable[[], object]] = []  # what is to be done with the segments before this one then
 
@@ -188,10 +189,11 @@ class Run:
         except OSError:
             self._left.add(segment.stem)
             return
-        self._segment, self._end = segment, segment.offset
+        self._segment, self._end, self._young = segment, segment.offset, 0
         with file:
             for batch in batches(self._due(segments.read(file, self._published))):
                 self._settle(batch)
+        self._acknowledge(self._young)  # so that what was dropped before it is not counted again
         is_whole = segment.stem not in self._left
         if self._suspects:
             self._left.add(segment.stem)
@@ -205,6 +207,7 @@ class Run:
         for pending in overview.sendable(found, self.counts, self._calendar):
             if not (self._everything or self._calendar.is_due(pending.event["timestamp"])):
                 self._left.add(self._segment.stem)
+                self._young = pending.start
                 return
             yield pending
 

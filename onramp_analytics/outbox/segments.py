@@ -42,11 +42,12 @@ class Segment:
 
 
 class Pending(NamedTuple):
-    """One event as it will be sent, the same as a line, and where in its file it ends, in bytes."""
+    """One event as it will be sent, the same as a line, and where in its file it ends and begins, in bytes."""
 
     event: dict[str, Any]
     line: bytes
     end: int
+    start: int = 0
 
 
 @contextmanager
@@ -130,6 +131,7 @@ def read(file: BinaryIO, published: bytes) -> Iterator[Pending | None]:
     """
     end = file.tell()
     while line := file.readline(LONGEST_LINE):
+        start = end
         end += len(line)
         if len(line) == LONGEST_LINE and not line.endswith(b"\n"):
             while (rest := file.readline(LONGEST_LINE)) and not rest.endswith(b"\n"):
@@ -138,7 +140,7 @@ def read(file: BinaryIO, published: bytes) -> Iterator[Pending | None]:
             yield None
         elif line.strip():
             admitted = gate.admit(line, published)
-            yield Pending(*admitted, end) if admitted else None
+            yield Pending(*admitted, end, start) if admitted else None
 
 
 def open_file(spool: Spool, name: bytes, offset: int = 0) -> BinaryIO:
