@@ -50,6 +50,13 @@ class Pending(NamedTuple):
     start: int = 0
 
 
+class Newer(NamedTuple):
+    """A line that a newer version of this program wrote: its timestamp, and where it begins, in bytes."""
+
+    timestamp: str
+    start: int
+
+
 @contextmanager
 def opened(spool: Spool) -> Iterator[int | None]:
     """Hold a descriptor of the flusher's folder; None if there is none of ours."""
@@ -124,7 +131,7 @@ def claim(spool: Spool) -> Segment | None:
     return segment
 
 
-def read(file: BinaryIO, published: bytes) -> Iterator[Pending | None]:
+def read(file: BinaryIO, published: bytes) -> Iterator[Pending | Newer | None]:
     """Yield what a segment holds from the file's position on: an event, or None for a line that is none of ours.
 
     Nothing that can be in the file raises, and no line is read into memory beyond `LONGEST_LINE`.
@@ -140,7 +147,11 @@ def read(file: BinaryIO, published: bytes) -> Iterator[Pending | None]:
             yield None
         elif line.strip():
             admitted = gate.admit(line, published)
-            yield Pending(*admitted, end, start) if admitted else None
+            if admitted:
+                yield Pending(*admitted, end, start)
+            else:
+                timestamp = gate.newer(line)
+                yield Newer(timestamp, start) if timestamp else None
 
 
 def open_file(spool: Spool, name: bytes, offset: int = 0) -> BinaryIO:
