@@ -69,7 +69,7 @@ def test_off_is_counted_by_a_stub_too(onramp: OnRamp) -> None:
     onramp.make("-n", "list")
     onramp.make("list")  # the only one that counts, and the last
 
-    wait_until(ran.exists, "the stub ran")
+    wait_until(lambda: ran.exists() and ran.read_text(), "the stub ran")
     assert ran.read_text() == "ran\n"
 
 

@@ -61,7 +61,9 @@ STORY: list[tuple[list[str], list[tuple[str, dict[str, Any]]]]] = [
 
 def test_a_private_name_is_nowhere(on: OnRamp) -> None:
     on.make("enable-service", PRIVATE)
+    on.wait_for(2)
     on.make("disable-service", PRIVATE)
+    on.wait_for(4)
     on.make(PRIVATE)
 
     found = on.wait_for(6)
