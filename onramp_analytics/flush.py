@@ -17,7 +17,6 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import asdict
 from functools import partial
-from typing import Literal
 
 from onramp_analytics import checkout, consent
 from onramp_analytics.detached import LINGER, LONGEST_LIFE, forget_begin
@@ -33,93 +32,17 @@ from onramp_analytics.posthog.outcome import (
     MISCONFIGURED,
     OFF,
     OUT_OF_TIME,
-    REJECTED,
-    TOO_LARGE,
     UNLIKE_POSTHOG,
     UNREACHED,
-    Kind,
     Outcome,
 )
+from onramp_analytics.posthog.retry import ACTIONS, BACK_OFF, action, next_try
 from onramp_analytics.posthog.sender import Sender, Stop, require_consent
-from onramp_analytics.spool import LONGEST_WAIT, Spool
+from onramp_analytics.spool import Spool
 
-MOST_EVENTS, MOST_BYTES = 100, 1 << 20  # a batch: the contract's
-MOST_DOUBTS = 32  # requests refused without one accepted: finds a bad event among 100, and 24 more beside it
 RUN = LONGEST_LIFE - LINGER[1] - LONGEST_REQUEST - 5  # seconds in which a run may begin a request
 LOG_WAIT = 0.2  # seconds for the spool's lock; where it stays busy the events are sent, but not remembered
 LOCK_WAIT = 2.0  # seconds for the flusher before us to end (race 5 of spool.py; 0 stranded in 3,000 rounds)
-
-Action = Literal["settle", "split", "refuse", "suspect", "give up", "keep"]
-#: What happens to the events of a request (contract, "Sending"). `action` says how far a batch is split.
-ACTIONS: dict[Kind, Literal["settle", "split", "keep"]] = {
-    ACCEPTED: "settle",
-    TOO_LARGE: "split",
-    REJECTED: "split",
-    UNREACHED: "keep",
-    UNLIKE_POSTHOG: "keep",
-    MISCONFIGURED: "keep",
-}
-#: First and longest pause in seconds after a run that kept its events; doubled after each.
-BACK_OFF: dict[Kind, tuple[int, int]] = {
-    UNREACHED: (60, 6 * 3600),
-    UNLIKE_POSTHOG: (1800, 12 * 3600),  # a captive portal is left within the hour, a wrong host is not
-    MISCONFIGURED: (3600, 12 * 3600),
-}
-
-
-def action(kind: Kind, size: int, *, accepted: int, doubts: int) -> Action:
-    """Return what happens to a batch after its answer.
-
-    An event is refused only by a server that takes others: a load balancer or a wrong port refuses everything.
-
-    Args:
-        kind: what the answer was.
-        size: the batch's number of events.
-        accepted: events of this run that the server has accepted.
-        doubts: requests of this run that were refused, this one among them.
-
-    Returns:
-        "settle": they are sent. "split": halve the batch. "refuse": put the one event aside. "suspect": refuse it as
-        soon as another one is accepted. "give up": keep all, since nothing is ever accepted. "keep": keep all.
-    """
-    planned = ACTIONS[kind]
-    if planned != "split":
-        return planned
-    if not accepted and doubts >= MOST_DOUBTS:
-        return "give up"
-    if size > 1:
-        return "split"
-    return "refuse" if accepted else "suspect"
-
-
-def next_try(outcome: Outcome, failures: int, now: float, jitter: float) -> float:
-    """Return when the next run may start, in seconds since 1970.
-
-    Exponential back-off with full jitter, and never before what the server asked for.
-
-    Args:
-        outcome: why the run ended.
-        failures: runs that failed one after the other, this one among them.
-        now: seconds since 1970.
-        jitter: 0 to 1, random.
-    """
-    first, longest = BACK_OFF[outcome.kind]
-    pause = max(min(longest, first * 2.0 ** min(failures - 1, 30)) * jitter, 1.0)
-    return now + min(max(pause, outcome.retry_after), LONGEST_WAIT)
-
-
-def batches(found: Iterable[Pending]) -> Iterator[list[Pending]]:
-    """Group events into batches of at most 100 events and 1 MiB."""
-    batch: list[Pending] = []
-    size = 0
-    for one in found:
-        if batch and (len(batch) == MOST_EVENTS or size + len(one.line) > MOST_BYTES):
-            yield batch
-            batch, size = [], 0
-        batch.append(one)
-        size += len(one.line)
-    if batch:
-        yield batch
 
 
 class Run:
@@ -190,7 +113,7 @@ class Run:
             return
         self._segment, self._end = segment, segment.offset
         with file:
-            for batch in batches(self._due(segments.read(file, self._published))):
+            for batch in overview.batches(self._due(segments.read(file, self._published))):
                 self._settle(batch)
         is_whole = segment.stem not in self._left
         if self._suspects:

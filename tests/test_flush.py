@@ -10,28 +10,20 @@ import time
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 from freezegun import freeze_time
-from hypothesis import given
-from hypothesis import strategies as st
 
 from onramp_analytics import checkout as checkouts
 from onramp_analytics import detached, events, flush
 from onramp_analytics.outbox import history, locks, schedule, segments
 from onramp_analytics.outbox.history import State
-from onramp_analytics.outbox.segments import Pending
 from onramp_analytics.posthog.outcome import (
     MISCONFIGURED,
-    OFF,
     OUT_OF_TIME,
-    REJECTED,
-    TOO_LARGE,
     UNLIKE_POSTHOG,
     UNREACHED,
-    Kind,
-    Outcome,
 )
 from onramp_analytics.receiver import CAPTIVE_PORTAL, OK, Answer, Receiver, Request
 from onramp_analytics.spool import LONGEST_WAIT, Spool
@@ -74,65 +66,6 @@ def pending(checkout: Checkout) -> list[str]:
 @pytest.fixture(autouse=True)
 def no_waiting_between_tries(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("onramp_analytics.posthog.sender.random.random", lambda: 0.01)
-
-
-# -- the rules ---------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("kind", [UNREACHED, UNLIKE_POSTHOG, MISCONFIGURED])
-@given(failures=st.integers(1, 10_000), jitter=st.floats(0, 1), retry_after=st.floats(0, 1e12))
-def test_the_next_try_is_later_than_asked_and_never_beyond_a_day(
-    kind: Kind, failures: int, jitter: float, retry_after: float
-) -> None:
-    when = flush.next_try(Outcome(kind, retry_after=retry_after), failures, 0.0, jitter)
-
-    assert 1 <= when <= LONGEST_WAIT
-    assert when >= min(retry_after, LONGEST_WAIT)
-    assert when <= max(flush.BACK_OFF[kind][1], retry_after, 1)
-
-
-def test_the_back_off_doubles_to_its_longest() -> None:
-    pauses = [flush.next_try(Outcome(UNREACHED), failures, 0, 1.0) for failures in range(1, 12)]
-
-    assert pauses[:4] == [60, 120, 240, 480]
-    assert pauses[-1] == 6 * 3600
-
-
-def test_wrong_settings_are_tried_again_after_hours() -> None:
-    assert flush.next_try(Outcome(MISCONFIGURED), 1, 0, 1.0) == 3600
-    assert flush.next_try(Outcome(MISCONFIGURED), 9, 0, 1.0) == 12 * 3600
-
-
-@given(st.lists(st.integers(1, 1 << 20), max_size=300))
-def test_a_batch_is_a_hundred_events_and_a_mebibyte_at_most(sizes: list[int]) -> None:
-    found = [Pending({}, bytes(size), 0) for size in sizes]
-
-    made = list(flush.batches(found))
-
-    assert [p for batch in made for p in batch] == found
-    for batch in made:
-        assert 1 <= len(batch) <= 100
-        assert sum(len(p.line) for p in batch) <= 1 << 20
-
-
-@pytest.mark.parametrize("kind", sorted(set(get_args(Kind)) - {OFF, OUT_OF_TIME}))
-def test_every_kind_of_answer_has_an_action(kind: Kind) -> None:
-    assert flush.action(kind, 1, accepted=0, doubts=0)
-    assert (flush.ACTIONS[kind] == "keep") == (kind in flush.BACK_OFF)
-
-
-@given(size=st.integers(1, 100), accepted=st.integers(0, 1000), doubts=st.integers(1, 1000))
-def test_an_event_is_refused_only_alone_and_by_a_server_that_takes_others(
-    size: int, accepted: int, doubts: int
-) -> None:
-    found = {flush.action(kind, size, accepted=accepted, doubts=doubts) for kind in (REJECTED, TOO_LARGE)}
-
-    if accepted:
-        assert found == {"split" if size > 1 else "refuse"}
-    elif doubts >= 32:
-        assert found == {"give up"}
-    else:
-        assert found == {"split" if size > 1 else "suspect"}
 
 
 # -- each row of the contract's table ----------------------------------------------------------------------------------

@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 
 import onramp_analytics
-from onramp_analytics import health
+from onramp_analytics.health import machine
 from tests.conftest import Checkout
 
 PACKAGE = Path(onramp_analytics.__file__).parent
 
 #: What the hot path is made of, and the built-in modules that it may use.
-HOT = {*health.HOT, "__init__", "__main__", "detached", "make_entry"}
+HOT = {*machine.HOT, "__init__", "__main__", "detached", "make_entry"}
 CHEAP = {"builtins", "fcntl", "posix", "sys", "time"}
 MODULES = sorted(str(p.relative_to(PACKAGE).with_suffix("")).replace("/", ".") for p in PACKAGE.rglob("*.py"))
 
@@ -76,7 +76,7 @@ def loaded_by(code: str, checkout: Checkout, *flags: str) -> set[str]:
     return set(done.stdout.split())
 
 
-OURS = {"onramp_analytics", *(f"onramp_analytics.{name}" for name in health.HOT)} - {"onramp_analytics.make_events"}
+OURS = {"onramp_analytics", *(f"onramp_analytics.{name}" for name in machine.HOT)} - {"onramp_analytics.make_events"}
 TRACK = (
     "from onramp_analytics import tracker\n"
     "assert tracker.main(sys.argv[2], ['service_enabled', 'service_name=plex', 'has_scaffold=true']) == 0\n"

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from datetime import date
 from html import escape
 
 from onramp_analytics.dashboard import pages
+from onramp_analytics.dashboard.markdown import markdown
 from onramp_analytics.dashboard.pages import Changes, Page
 from onramp_analytics.dashboard.rounding import Row, percent
 from onramp_analytics.report import look
@@ -103,11 +103,7 @@ def _services(page: Page, history: list[Page], link: Link) -> str:
     lines = [
         Line(
             OWN.get(row.name, row.name),
-            [
-                f"{row.installations:,}",
-                f"{percent(row.installations, page.counts.with_services)} %",
-                _change(row, before),
-            ],
+            [*_share(row, page), _change(row, before)],
             row.installations,
             link="" if row.name in OWN else link("service", row.name),
             anchor=row.name,
@@ -276,38 +272,3 @@ def badge(row: Row) -> str:
         f'<text x="{widths[0] / 2:g}" y="14">{escape(left)}</text>\n'
         f'<text x="{widths[0] + widths[1] / 2:g}" y="14">{right}</text>\n</g>\n</svg>\n'
     )
-
-
-_INLINE = re.compile(r"\[([^\]]+)\]\((https://[^)\s]+)\)|\*\*([^*]+)\*\*|`([^`]+)`")
-
-
-def markdown(text: str) -> str:
-    """Return the markup of a small part of Markdown: paragraphs, lists, https links, bold, code. All else is text.
-
-    A heading becomes a level lower than the page's own.
-    """
-    parts, items = [], []
-    for block in re.split(r"\n\s*\n", text.strip()):
-        lines = [line.strip() for line in block.splitlines()]
-        if lines[0].startswith("#"):
-            parts.append(f"<h3>{_inline(lines[0].lstrip('# '))}</h3>\n")
-            lines = lines[1:]
-        items = re.split(r"(?:^|\s)[-*] ", " ".join(lines)) if lines and lines[0].startswith(("- ", "* ")) else []
-        if items:
-            parts.append("<ul>\n" + "".join(f"<li>{_inline(item)}</li>\n" for item in items if item) + "</ul>\n")
-        elif lines:
-            parts.append(f"<p>{_inline(' '.join(lines))}</p>\n")
-    return "".join(parts)
-
-
-def _inline(text: str) -> str:
-    done, at = "", 0
-    for found in _INLINE.finditer(text):
-        done += escape(text[at : found.start()])
-        label, address, bold, code = found.groups()
-        if address:
-            done += f'<a href="{escape(address)}">{escape(label)}</a>'
-        else:
-            done += f"<b>{escape(bold)}</b>" if bold else f"<code>{escape(code)}</code>"
-        at = found.end()
-    return done + escape(text[at:])

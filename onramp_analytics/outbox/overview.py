@@ -14,6 +14,8 @@ from onramp_analytics.outbox.schedule import Calendar
 from onramp_analytics.outbox.segments import Pending
 from onramp_analytics.spool import Spool
 
+MOST_EVENTS, MOST_BYTES = 100, 1 << 20  # in one request, see docs/protocol.md
+
 
 def sendable(found: Iterable[Pending | None], counts: Counts, calendar: Calendar) -> Iterator[Pending]:
     """Yield the events that may be sent, now or later.
@@ -32,6 +34,20 @@ def sendable(found: Iterable[Pending | None], counts: Counts, calendar: Calendar
             counts.from_the_future += 1
         else:
             yield pending
+
+
+def batches(found: Iterable[Pending]) -> Iterator[list[Pending]]:
+    """Group events into batches of at most 100 events and 1 MiB."""
+    batch: list[Pending] = []
+    size = 0
+    for one in found:
+        if batch and (len(batch) == MOST_EVENTS or size + len(one.line) > MOST_BYTES):
+            yield batch
+            batch, size = [], 0
+        batch.append(one)
+        size += len(one.line)
+    if batch:
+        yield batch
 
 
 class Outbox:

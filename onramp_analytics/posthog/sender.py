@@ -13,14 +13,13 @@ from typing import TYPE_CHECKING, Any
 from onramp_analytics import consent
 from onramp_analytics.posthog import destination
 from onramp_analytics.posthog.outcome import MISCONFIGURED, OFF, OUT_OF_TIME, UNREACHED, Kind, Outcome
+from onramp_analytics.posthog.retry import TRIES, pause_before_retry
 
 if TYPE_CHECKING:
     import requests
 
     from onramp_analytics.consent import Consent
     from onramp_analytics.posthog.destination import Destination
-
-TRIES = 3  # failed requests in a run: the contract's, and what PostHog asks of its SDKs
 
 
 class Stop(BaseException):
@@ -46,11 +45,6 @@ def require_consent(root: bytes) -> Consent:
     if not now.on:
         raise Stop(OFF, f"analytics are off: {now.why}")
     return now
-
-
-def pause_before_retry(outcome: Outcome, tries: int, jitter: float) -> float:
-    """Return the seconds to wait before trying again within a run, after `tries` failures."""
-    return max(2.0**tries * jitter, outcome.retry_after)
 
 
 class Sender:

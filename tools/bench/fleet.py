@@ -23,7 +23,8 @@ from rich.table import Table
 
 from onramp_analytics import flush
 from onramp_analytics.detached import LINGER
-from onramp_analytics.posthog import sender
+from onramp_analytics.outbox.overview import MOST_EVENTS
+from onramp_analytics.posthog import retry
 from onramp_analytics.posthog.outcome import UNREACHED, Outcome
 
 DAY, DAYS, HOUR = 86_400, 2, 3600
@@ -97,13 +98,13 @@ def requests(commands: Sequence[float], world: World, jitter: Callable[[], float
             failed = world.is_down(now)
             now += ANSWER
             if not failed:
-                sent, tries = min(sent + flush.MOST_EVENTS, claimed), 0
+                sent, tries = min(sent + MOST_EVENTS, claimed), 0
                 continue
             outcome, tries = Outcome(UNREACHED), tries + 1
-            pause = sender.pause_before_retry(outcome, tries, jitter())
-            if tries == sender.TRIES or now + pause > until:
+            pause = retry.pause_before_retry(outcome, tries, jitter())
+            if tries == retry.TRIES or now + pause > until:
                 failures += 1
-                not_before = flush.next_try(outcome, failures, now, jitter())
+                not_before = retry.next_try(outcome, failures, now, jitter())
                 break
             now += pause
     return made
@@ -219,7 +220,7 @@ def show(fleets: dict[int, Counts]) -> None:
 
     for events, job in ((EVENTS, "without"), (EVENTS + 1, "with")):
         console.print(f"{job} the nightly job: {30 * events} events a month; {FREE // (30 * events):,} hosts are free")
-    failed, unheld = within(largest[EVENING], EVENING), within(largest[QUIET], EVENING) * sender.TRIES
+    failed, unheld = within(largest[EVENING], EVENING), within(largest[QUIET], EVENING) * retry.TRIES
     console.print(f"evening outage: {failed:,} tries fail; without the back-off it would be {unheld:,} at most")
 
 
