@@ -1,4 +1,4 @@
-"""Turn the small part of Markdown that `decisions.md` may use into HTML."""
+"""Convert the Markdown of `decisions.md` to HTML."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ _INLINE = re.compile(r"\[([^\]]+)\]\((https://[^)\s]+)\)|\*\*([^*]+)\*\*|`([^`]+
 
 
 def markdown(text: str) -> str:
-    """Return the markup of a small part of Markdown: paragraphs, lists, https links, bold, code. All else is text.
+    """Return Markdown as HTML. It may use paragraphs, lists, https links, bold and code; anything else is plain text.
 
-    A heading becomes a level lower than the page's own.
+    A heading is one level lower than the headings of the page.
     """
     parts, items = [], []
     for block in re.split(r"\n\s*\n", text.strip()):

@@ -1,4 +1,4 @@
-"""The public page of results, made from rounded counts alone."""
+"""Build the public page of results from rounded counts alone."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from onramp_analytics.report.look import Line
 
 TITLE = "OnRamp, as its users run it"
 ONRAMP = "https://github.com/traefikturkey/onramp"
-LISTED = 10  # changes, each way
+LISTED = 10  # changes in each direction
 FEWER = "fewer than five"
 MINUS, NOTHING = "\N{MINUS SIGN}", "\N{EN DASH}"
 
-#: The words of OnRamp's catalog that stand for names of people's own.
+#: The names of the catalog that stand for user-defined names, and their labels.
 OWN = {"custom": "custom (of their own)", "other": "other (of their own)"}
 
 Link = Callable[[str, str], str]  # (kind, name) -> the address of its file
 
 
 def site(page: Page, history: list[Page], decisions: str, link: Link) -> dict[str, str]:
-    """Return the files of the site, but for the JSON: the page, and a badge for each service.
+    """Return the files of the site except the JSON: the page, and a badge for each service.
 
     Args:
-        page: what is published now.
-        history: what was published before, the oldest first.
+        page: the new page.
+        history: the pages that were published before, the oldest first.
         decisions: the maintainers' `decisions.md`; empty if there is none.
-        link: gives the address of a service's or an override's file.
+        link: returns the address of the file of a service or an override.
     """
     badges = {f"badges/{row.name}.svg": badge(row) for row in page.counts.services if row.name not in OWN}
     return {"index.html": _index(page, history, decisions, link), **badges}
@@ -259,7 +259,7 @@ def _duration(seconds: float | None) -> str:
 
 
 def badge(row: Row) -> str:
-    """Return a small picture for a README: on how many installations a service is enabled."""
+    """Return a badge for a README: the number of installations on which a service is enabled."""
     left, right = f"{row.name} on OnRamp", f"{row.installations:,}+"
     widths = [round(6.6 * len(text)) + 14 for text in (left, right)]
     whole = sum(widths)

@@ -1,4 +1,4 @@
-"""What a check found."""
+"""The result of a check."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ OK, NOTE, WRONG = "ok", "note", "wrong"
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing that was looked at.
+    """The result of one check.
 
     Attributes:
-        what: its name, in a word or two.
-        state: OK, NOTE (it works, and is worth knowing) or WRONG (events are not stored, not sent, or not as meant).
-        said: what was found; where it is wrong, with what to do.
+        what: the name of the check, in a word or two.
+        state: OK, NOTE (not an error, but worth knowing) or WRONG (events are not stored, or not sent).
+        said: the result, for the user; if it is wrong, also what to do.
     """
 
     what: str

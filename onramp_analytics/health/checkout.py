@@ -22,14 +22,14 @@ from onramp_analytics.posthog.outcome import ACCEPTED
 from onramp_analytics.spool import CAP, MOST_SPILLED, Spool, is_ours
 
 SPACE = 1 << 16  # bytes that must be free on the disk
-AHEAD = 120  # seconds: a file that is newer than now by more was written before the clock was set back
-MOST_UNFINISHED = 3  # senders; one or two are a machine that was switched off
-STUCK = 0.3  # seconds for the spool's lock; no process that runs holds it for more than milliseconds
+AHEAD = 120  # seconds; a file that is dated further in the future shows that the clock is wrong
+MOST_UNFINISHED = 3  # senders; one or two may be due to a machine that was switched off
+STUCK = 0.3  # seconds for the spool's lock; a running process holds it for milliseconds
 _CHOICE = "onramp.lock"
 
 
 def checks(root: bytes, now: Consent, environ: Mapping[str, str]) -> list[Check]:
-    """Look at everything that can be looked at without contacting a server.
+    """Make all checks that need no server.
 
     Args:
         root: the checkout.
@@ -37,7 +37,7 @@ def checks(root: bytes, now: Consent, environ: Mapping[str, str]) -> list[Check]
         environ: the environment.
     """
     found = list(_checks(root, now, environ))
-    # While analytics are off nothing else than the choice itself can be wrong.
+    # While analytics are off, only the choice itself can be wrong.
     return [c if now.on or c.what == _CHOICE or c.state != WRONG else replace(c, state=NOTE) for c in found]
 
 
@@ -68,7 +68,7 @@ def _checks(root: bytes, now: Consent, environ: Mapping[str, str]) -> list[Check
 
 
 def problems(found: list[Check]) -> list[str]:
-    """Return what is wrong, each thing once."""
+    """Return what is wrong, without repeats."""
     return list(dict.fromkeys(check.said for check in found if check.state == WRONG))
 
 
@@ -133,7 +133,7 @@ def _faults(spool: Spool) -> Iterator[str]:
         try:
             found = os.lstat(path)
         except OSError:
-            continue  # it is not there, or below something that was reported already
+            continue  # it does not exist, or its folder was already reported
         is_kind = stat.S_ISDIR if path == spool.folder else stat.S_ISREG
         if not is_kind(found.st_mode) or (stat.S_ISREG(found.st_mode) and found.st_nlink != 1):
             yield f"{os.fsdecode(path)} is not of the right kind: move it away"
@@ -157,7 +157,7 @@ def _spool(spool: Spool) -> Iterator[Check]:
 
 
 def _lock(spool: Spool) -> Iterator[Check]:
-    """Really take the spool's lock, where there is one."""
+    """Check the spool's lock, if it exists, by taking it."""
     path = os.fsdecode(spool.lock)
     try:
         if not stat.S_ISREG(os.lstat(spool.lock).st_mode):
@@ -176,7 +176,7 @@ _REMEDY = "use a checkout on a local disk"
 
 
 def _write(spool: Spool) -> Iterator[Check]:
-    """Really write a file of ours, as a tracker does."""
+    """Check that files can be written, by writing one as a tracker does."""
     try:
         folder = spool.make_folder()
     except OSError as error:
@@ -220,7 +220,7 @@ def _sending(outbox: Outbox) -> Check:
 
 
 def _unfinished(outbox: Outbox) -> Check:
-    """Senders that systemd or a container kills with the command that started them never come to their end."""
+    """Check that flushers finish: systemd or a container may kill them with the command that started them."""
     number = history.unfinished(outbox.spool)
     if number < MOST_UNFINISHED or outbox.flusher_is_alive():
         return Check("senders", OK, "come to their end")
