@@ -24,7 +24,7 @@ from onramp_analytics.errors import CouldNot, Misconfigured
 from onramp_analytics.outbox import history, locks, overview, schedule, segments
 from onramp_analytics.outbox.history import Counts, State
 from onramp_analytics.outbox.schedule import Calendar
-from onramp_analytics.outbox.segments import Pending, Segment
+from onramp_analytics.outbox.segments import Newer, Pending, Segment
 from onramp_analytics.posthog import destination
 from onramp_analytics.posthog.outcome import (
     ACCEPTED,
@@ -32,12 +32,11 @@ from onramp_analytics.posthog.outcome import (
     MISCONFIGURED,
     OFF,
     OUT_OF_TIME,
-    UNLIKE_POSTHOG,
     UNREACHED,
     Outcome,
 )
 from onramp_analytics.posthog.retry import ACTIONS, BACK_OFF, action, next_try
-from onramp_analytics.posthog.sender import Sender, Stop, require_consent
+from onramp_analytics.posthog.sender import Sender, Stop, nothing_accepted, require_consent
 from onramp_analytics.spool import Spool
 
 RUN = LONGEST_LIFE - LINGER[1] - LONGEST_REQUEST - 5  # seconds in which a run may begin a request
@@ -67,10 +66,9 @@ class Run:
         self._left: set[bytes] = set()  # stems of segments that cannot be read, or hold events that are not due
         self._doubts = 0
         self._suspects: list[tuple[Pending, str]] = []  # in their order, with the server's reason; see `action`
+        self._young = 0  # the offset in this segment at which the first event to keep begins
         self._end = 0  # the offset in this segment up to which events are done or suspects
-        self._parked: list[
-            Callable[[], object]
-        ] = []  # finishes the segments before this one when the suspects are settled
+        self._parked: list[Callable[[], object]] = []  # finish the earlier segments once the suspects are settled
 
     def send_all(self) -> None:
         """Send until no event that is due is left.
@@ -81,7 +79,7 @@ class Run:
             OSError: a file cannot be used.
         """
         while True:
-            while segment := self._next_waiting():
+            while segment := next((s for s in segments.waiting(self._spool) if s.stem not in self._left), None):
                 self._drain(segment)
             # Race 5 of spool.py: first clear `not-before`, then look at the spool again.
             self._spool.hold_back(0)
@@ -91,10 +89,7 @@ class Run:
             self._spool.hold_back(time.time() + LONGEST_LIFE)
             self._drain(claimed)
         if self._suspects:
-            raise _nothing_accepted(self._suspects[-1][1])
-
-    def _next_waiting(self) -> Segment | None:
-        return next((s for s in segments.waiting(self._spool) if s.stem not in self._left), None)
+            raise nothing_accepted(self._suspects[-1][1])
 
     def _is_worth_claiming(self) -> bool:
         """Return whether the spool begins with an event to settle now; otherwise a claim would only move it."""
@@ -113,10 +108,11 @@ class Run:
         except OSError:
             self._left.add(segment.stem)
             return
-        self._segment, self._end = segment, segment.offset
+        self._segment, self._end, self._young = segment, segment.offset, 0
         with file:
             for batch in overview.batches(self._due(segments.read(file, self._published))):
                 self._settle(batch)
+        self._acknowledge(self._young)  # so that lines that were dropped before it are not counted again
         is_whole = segment.stem not in self._left
         if self._suspects:
             self._left.add(segment.stem)
@@ -125,13 +121,24 @@ class Run:
         elif is_whole:
             segments.discard(self._spool, self._segment)
 
-    def _due(self, found: Iterable[Pending | None]) -> Iterator[Pending]:
+    def _due(self, found: Iterable[Pending | Newer | None]) -> Iterator[Pending]:
         """Yield the events before the first one that is not due; those after it are kept, too."""
-        for pending in overview.sendable(found, self.counts, self._calendar):
+        for pending in overview.sendable(self._until_newer(found), self.counts, self._calendar):
             if not (self._everything or self._calendar.is_due(pending.event["timestamp"])):
                 self._left.add(self._segment.stem)
+                self._young = pending.start
                 return
             yield pending
+
+    def _until_newer(self, found: Iterable[Pending | Newer | None]) -> Iterator[Pending | Newer | None]:
+        """Yield the lines before the first one of a newer version of this program, which stays for the upgrade."""
+        for one in found:
+            if isinstance(one, Newer) and not self._calendar.has_expired(one.timestamp):
+                self._left.add(self._segment.stem)
+                self._young = one.start
+                self.counts.newer += 1
+                return
+            yield one
 
     def _settle(self, batch: list[Pending]) -> None:
         """Send the events of the present identifier, and delete those of a former one."""
@@ -158,7 +165,7 @@ class Run:
             case "suspect":
                 self._suspects.append((batch[0], outcome.reason))
             case "give up":
-                raise _nothing_accepted(outcome.reason)
+                raise nothing_accepted(outcome.reason)
             case "keep":
                 raise Stop(outcome.kind, outcome.reason, outcome.retry_after)
 
@@ -190,11 +197,6 @@ class Run:
         with suppress(OSError), locks.locked(self._spool, LOG_WAIT) as held:
             if held and consent.ask(os.environb, self._root).id == batch[0].event["distinct_id"]:
                 log(self._spool, batch)
-
-
-def _nothing_accepted(reason: str) -> Stop:
-    what = f"the host refuses every event, so something else than PostHog may answer: {reason}"
-    return Stop(UNLIKE_POSTHOG, f"{what}: check the host's name and port")
 
 
 def run(
@@ -230,13 +232,12 @@ def run(
         outcome = _outcome_of(work)
     finally:
         sender.close()
-    failed = outcome.kind in BACK_OFF
     state = State(
         at=now,
         outcome=outcome.kind,
         reason=outcome.reason,
         last_sent_at=now if work.counts.sent else before.last_sent_at,
-        failures=before.failures + 1 if failed else 0,
+        failures=before.failures + 1 if outcome.kind in BACK_OFF else 0,
         **asdict(work.counts),
     )
     _wind_up(spool, before, state, outcome, at_once=at_once)

@@ -319,8 +319,8 @@ def test_no_flusher_is_started_in_the_tool_container(
 
 def test_what_make_did_arrives(tmp_path: Path, receiver: Receiver) -> None:
     onramp = build(tmp_path / "made", os.environ, installed=True)
-    onramp.install("--api-key", KEY, "--host", receiver.url)
-    onramp.opt_in()
+    onramp.install("--api-key", KEY, "--host", receiver.url, "--send", "at-once")
+    onramp.opt_in(ANALYTICS_AGREED_TO=f"{receiver.url} {KEY}")
     (onramp.path / "onramp.spool.d/not-before").unlink()
 
     onramp.make("enable-service", "plex")

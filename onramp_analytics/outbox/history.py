@@ -42,6 +42,7 @@ class Counts:
         expired: events that were too old to send.
         from_the_future: events dated after tomorrow, by a wrong clock.
         former_id: events of an identifier that was reset; they are deleted.
+        newer: events of a newer version of this program, which are kept.
     """
 
     sent: int = 0
@@ -50,6 +51,7 @@ class Counts:
     expired: int = 0
     from_the_future: int = 0
     former_id: int = 0
+    newer: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +64,7 @@ class State:
         reason: the reason, for the user.
         last_sent_at: when events were last accepted, in seconds since 1970; 0 if never.
         failures: the number of consecutive failed runs, which sets the back-off.
-        sent, skipped, refused, expired, from_the_future, former_id: see `Counts`.
+        sent, skipped, refused, expired, from_the_future, former_id, newer: see `Counts`.
     """
 
     at: float = 0.0
@@ -76,6 +78,7 @@ class State:
     expired: int = 0
     from_the_future: int = 0
     former_id: int = 0
+    newer: int = 0
 
     @property
     def found_nothing(self) -> bool:

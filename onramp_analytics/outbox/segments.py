@@ -42,11 +42,19 @@ class Segment:
 
 
 class Pending(NamedTuple):
-    """One event as it will be sent, its line, and the offset of its end in its file, in bytes."""
+    """One event as it will be sent, its line, and the offsets in bytes of its end and its start in its file."""
 
     event: dict[str, Any]
     line: bytes
     end: int
+    start: int = 0
+
+
+class Newer(NamedTuple):
+    """A line of a newer version of this program: its timestamp, and the offset of its start in bytes."""
+
+    timestamp: str
+    start: int
 
 
 @contextmanager
@@ -123,13 +131,14 @@ def claim(spool: Spool) -> Segment | None:
     return segment
 
 
-def read(file: BinaryIO, published: bytes) -> Iterator[Pending | None]:
-    """Yield the events of a segment from the file's position; None for each line that is not a valid event.
+def read(file: BinaryIO, published: bytes) -> Iterator[Pending | Newer | None]:
+    """Yield the events of a segment from the file's position, and None for each line that is not a valid event.
 
     No content of the file raises an error, and no line is read into memory beyond `LONGEST_LINE`.
     """
     end = file.tell()
     while line := file.readline(LONGEST_LINE):
+        start = end
         end += len(line)
         if len(line) == LONGEST_LINE and not line.endswith(b"\n"):
             while (rest := file.readline(LONGEST_LINE)) and not rest.endswith(b"\n"):
@@ -138,7 +147,11 @@ def read(file: BinaryIO, published: bytes) -> Iterator[Pending | None]:
             yield None
         elif line.strip():
             admitted = gate.admit(line, published)
-            yield Pending(*admitted, end) if admitted else None
+            if admitted:
+                yield Pending(*admitted, end, start)
+            else:
+                timestamp = gate.newer(line)
+                yield Newer(timestamp, start) if timestamp else None
 
 
 def open_file(spool: Spool, name: bytes, offset: int = 0) -> BinaryIO:

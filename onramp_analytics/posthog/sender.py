@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from onramp_analytics import consent
 from onramp_analytics.posthog import destination
-from onramp_analytics.posthog.outcome import MISCONFIGURED, OFF, OUT_OF_TIME, UNREACHED, Kind, Outcome
+from onramp_analytics.posthog.outcome import MISCONFIGURED, OFF, OUT_OF_TIME, UNLIKE_POSTHOG, UNREACHED, Kind, Outcome
 from onramp_analytics.posthog.retry import TRIES, pause_before_retry
 
 if TYPE_CHECKING:
@@ -30,6 +30,12 @@ class Stop(BaseException):
 
     def __init__(self, kind: Kind, reason: str, retry_after: float = 0.0) -> None:
         self.outcome = Outcome(kind, reason, retry_after)
+
+
+def nothing_accepted(reason: str) -> Stop:
+    """Return the end of a run in which the server accepted no event, with the server's reason."""
+    what = f"the host refuses every event, so something else than PostHog may answer: {reason}"
+    return Stop(UNLIKE_POSTHOG, f"{what}: check the host's name and port")
 
 
 def require_consent(root: bytes) -> Consent:
