@@ -1,4 +1,4 @@
-"""A small OnRamp: a git repository with an upstream, whose make files behave as OnRamp's do."""
+"""A small OnRamp: a git repository with an upstream, whose makefiles behave like OnRamp's."""
 
 from __future__ import annotations
 
@@ -328,7 +328,7 @@ class Terminal:
         while select.select([self._fd], [], [], 0)[0]:
             try:
                 read = os.read(self._fd, 65536)
-            except OSError:  # nobody has the terminal open any more
+            except OSError:  # no process has the terminal open any more
                 break
             if not read:
                 break

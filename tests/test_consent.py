@@ -1,4 +1,4 @@
-"""The rules of consent as functions of values, and of what is on the disk. What commands do with it: test_optin.py."""
+"""The rules of consent, as functions of values and from files. The commands are tested in test_optin.py."""
 
 from __future__ import annotations
 
@@ -130,9 +130,7 @@ def test_a_version_that_is_known_counts_and_a_newer_one_counts_as_the_first(said
 @pytest.mark.parametrize(
     ("agreed", "told", "newest"), [(b"1", b"1", 1), (b"1", b"2", 2), (b"2", b"1", 2), (b"1", b"9", 1), (b"1", b"", 1)]
 )
-def test_a_person_was_told_of_what_she_agreed_to_and_of_what_the_notice_said(
-    agreed: bytes, told: bytes, newest: int
-) -> None:
+def test_a_user_knows_the_version_agreed_to_and_the_one_in_the_notice(agreed: bytes, told: bytes, newest: int) -> None:
     assert decide(ON + b"ANALYTICS_AGREED=%b\nANALYTICS_TOLD=%b\n" % (agreed, told)).told == newest
 
 
@@ -288,7 +286,7 @@ def test_a_yes_in_an_env_file_is_not_a_yes(checkout: Checkout, name: str) -> Non
 
 @pytest.mark.parametrize("name", ENV_FILES)
 @pytest.mark.parametrize("kind", ["folder", "fifo", "device", "too large"])
-def test_an_env_file_that_cannot_be_read_is_a_no_and_hangs_nobody(here: Checkout, name: str, kind: str) -> None:
+def test_an_env_file_that_cannot_be_read_is_off_and_hangs_no_command(here: Checkout, name: str, kind: str) -> None:
     put(here.path / name, kind)
 
     assert consent.env_files(here.root) is None
@@ -394,7 +392,9 @@ def test_a_checkout_of_0_1_0_is_off(here: Checkout) -> None:
 
 
 @pytest.mark.parametrize("kind", ["folder", "fifo", "device", "dangling link", "too large"])
-def test_what_is_in_the_place_of_the_state_file_is_off_and_hangs_nobody(here: Checkout, state: Path, kind: str) -> None:
+def test_something_else_in_place_of_the_state_file_is_off_and_never_hangs(
+    here: Checkout, state: Path, kind: str
+) -> None:
     state.unlink()
     put(state, kind)
 
@@ -464,7 +464,7 @@ def test_an_ordinary_user_in_a_shared_checkout_is_asked_like_everybody(ordinary_
 
 
 @pytest.mark.parametrize("kind", ["folder", "fifo", "device", "dangling link", "too large"])
-def test_what_is_in_the_place_of_onramp_lock_is_off_and_hangs_nobody(checkout: Checkout, kind: str) -> None:
+def test_something_else_in_place_of_onramp_lock_is_off_and_never_hangs(checkout: Checkout, kind: str) -> None:
     put(checkout.lock, kind)
     started = time.monotonic()
 

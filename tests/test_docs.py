@@ -1,4 +1,4 @@
-"""The documents say what the code does: tables, commands, variables and links are compared."""
+"""The documents agree with the code: tables, commands, variables and links."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ README = (REPOSITORY / "README.md").read_text()
 MAKEFILES = ["Makefile", "onramp_analytics/integration/analytics.mk"]
 
 
-def test_the_page_for_users_has_the_catalogue_as_the_code_has_it() -> None:
+def test_the_page_for_users_has_the_catalog_of_the_code() -> None:
     page = (REPOSITORY / "docs" / "analytics.md").read_text()
 
     assert f"<!-- made by `onramp-analytics events`; a test compares -->\n{markdown()}\n<!-- end -->" in page
@@ -140,7 +140,7 @@ def test_the_make_targets_run_the_commands(opted_in: Checkout, name: str) -> Non
         assert done.stdout == opted_in.run(name).stdout
 
 
-def test_the_example_is_an_event_that_may_leave() -> None:
+def test_the_example_is_an_event_that_can_be_sent() -> None:
 
     page = (REPOSITORY / "docs" / "analytics.md").read_text()
     (example,) = re.findall(r"```json\n(.+?)```", page, re.DOTALL)

@@ -1,4 +1,4 @@
-"""The catalog is closed: whatever is said, what is stored is in it, and what is not in it does not leave."""
+"""The catalog is closed: whatever is recorded, only values in the catalog are stored and sent."""
 
 from __future__ import annotations
 

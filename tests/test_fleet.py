@@ -1,4 +1,4 @@
-"""`make fleet` plays a host as the product behaves: small cases counted by hand, and the product itself beside it."""
+"""`make fleet` simulates a host as the product behaves: small cases counted by hand, and compared with the product."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The flusher: what happens to events at each outcome, and when it comes back. Real HTTP to the receiver."""
+"""The flusher: what happens to events after each answer, and when it runs again. Real HTTP to the receiver."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def no_waiting_between_tries(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("onramp_analytics.posthog.sender.random.random", lambda: 0.01)
 
 
-# -- each row of the contract's table ----------------------------------------------------------------------------------
+# -- each row of the table in docs/protocol.md -------------------------------------------------------------------------
 
 
 def test_accepted_events_move_to_the_sent_log(here: Checkout, receiver: Receiver) -> None:
@@ -644,7 +644,7 @@ def test_a_spool_that_begins_with_a_young_event_is_not_claimed(here: Checkout) -
     assert os.path.exists(here.spool.file)
 
 
-def test_a_person_who_flushes_sends_what_is_too_young_too(here: Checkout, receiver: Receiver) -> None:
+def test_flush_also_sends_events_that_are_not_due(here: Checkout, receiver: Receiver) -> None:
     sent = fill(here, 2)
 
     assert daily(here, everything=True).sent == 2

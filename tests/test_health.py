@@ -1,4 +1,4 @@
-"""The rules of `health` that need no command: what is a problem, and what is one only while analytics are on."""
+"""The rules of the checks that need no command: what is a problem, and when."""
 
 from __future__ import annotations
 

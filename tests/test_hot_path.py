@@ -1,4 +1,4 @@
-"""How little the hot path loads, and how short the modules are."""
+"""The modules that the hot path loads, and the length of modules."""
 
 from __future__ import annotations
 
@@ -58,8 +58,8 @@ def _statements(body: list[ast.stmt]) -> list[ast.stmt]:
 def test_a_hot_module_imports_only_built_in_modules_and_hot_modules(module: str) -> None:
     for other in imports_at_load(module) - HOT:
         assert other in CHEAP, (
-            f"{module} imports {other} and runs inside somebody's make command: {other} would cost more than the "
-            "whole call. Do it with posix and time, or import it inside the function that rarely needs it."
+            f"{module} imports {other} and runs inside a user's make command: loading {other} takes longer than "
+            "the whole call. Use posix and time, or import it inside the function that rarely needs it."
         )
 
 
@@ -120,7 +120,7 @@ def test_the_lingering_flusher_loads_nothing_heavy(checkout: Checkout) -> None:
     assert {name for name in loaded if not name.startswith("onramp_analytics")} <= {"fcntl", "time"}
 
 
-def test_the_commands_for_people_do_not_load_posthog(checkout: Checkout) -> None:
+def test_the_commands_do_not_load_posthog(checkout: Checkout) -> None:
     loaded = loaded_by("import onramp_analytics.cli.main", checkout)
 
     assert "click" in loaded

@@ -1,4 +1,4 @@
-"""What make's words become, and the one container in which no flusher is started."""
+"""The events of a make command, and the container in which no flusher is started."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_a_success_is_one_event_and_a_failure_two() -> None:
     ]
 
 
-def test_where_the_machine_tells_no_time_there_is_no_duration_to_tell() -> None:
+def test_without_an_uptime_no_duration_is_recorded() -> None:
     assert make_events.outcome("start", 0, "", "") == []
 
 

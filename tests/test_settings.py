@@ -1,4 +1,4 @@
-"""`onramp.lock`: ours are eight keys, everything else is somebody else's and stays as it is."""
+"""`onramp.lock`: eight keys are ours, and every other line stays as it is."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`spawn.py`: when an uploader is started, with which environment, and that no zombie stays."""
+"""When a flusher is started, with which environment, and that no zombie stays."""
 
 from __future__ import annotations
 

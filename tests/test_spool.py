@@ -1,4 +1,4 @@
-"""The spool on disk: nothing that was stored is lost, and nothing else is touched. Real files, real locks."""
+"""The spool on disk: no stored event is lost, and no other file is touched. Real files, real locks."""
 
 from __future__ import annotations
 
@@ -202,7 +202,7 @@ def test_the_lock_excludes_and_is_free_again_when_its_descriptor_is_closed(spool
     os.close(again)
 
 
-def test_a_fifo_in_the_place_of_the_lock_hangs_nobody(spool: Spool) -> None:
+def test_a_fifo_in_the_place_of_the_lock_hangs_no_command(spool: Spool) -> None:
     os.mkfifo(spool.lock)
 
     assert spool.append(line(), yes) == "stored"
@@ -346,7 +346,7 @@ def test_eight_processes_and_a_claimer_lose_no_event(spool: Spool) -> None:
     assert sorted(uuids(spool)) == sorted(uuid_of(n * 1000 + k) for n in range(8) for k in range(200))
 
 
-def test_a_writer_killed_at_any_moment_costs_nobody_elses_event(spool: Spool) -> None:
+def test_a_writer_killed_at_any_moment_loses_no_event_of_others(spool: Spool) -> None:
     """Race 4."""
     code = (
         "import sys; from onramp_analytics import events; from onramp_analytics.spool import Spool\n"

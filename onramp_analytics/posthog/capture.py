@@ -182,7 +182,7 @@ def _send(session: requests.Session, destination: Destination, batch: list[dict[
         return Outcome(UNLIKE_POSTHOG, f"{_UNLIKE}: it redirects: {_CHECK_HOST}")
     except (requests.RequestException, HTTPError) as error:
         return Outcome(UNREACHED, blocked_reason(destination.host) or network_reason(error))
-    except Exception:  # noqa: BLE001  (whatever is wrong with somebody's answer, the back-off must be stored)
+    except Exception:  # noqa: BLE001  (whatever is wrong with an answer, the back-off must be stored)
         return Outcome(UNREACHED, f"the host's error is not one of PostHog's: {_CHECK_HOST}")
 
 

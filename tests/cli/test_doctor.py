@@ -1,4 +1,4 @@
-"""`doctor` and `status` find what is wrong, and say what to do. The faults are real."""
+"""`doctor` and `status` find real faults, and suggest a fix for each."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`make faults`: bring about every fault, and print what became of the events."""
+"""`make faults`: inject every fault, and print what became of the events."""
 
 from __future__ import annotations
 

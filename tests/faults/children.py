@@ -146,7 +146,7 @@ def _flushers(place: Place) -> Path:
 
 def run_command(place: Place, *words: str) -> None:
     """Be the command `onramp-analytics`."""
-    os._exit = sys.exit  # type: ignore[assignment]  # `track` ends at once, and the lines that ran were never told
+    os._exit = sys.exit  # type: ignore[assignment]  # `track` ends at once, before the lines that ran are reported
     really = locks.flushers
     locks.flushers = lambda spool: iter([*really(spool), *_running(place)])
     sys.argv = ["onramp-analytics", "--root", os.fsdecode(place.root), *words]
@@ -220,8 +220,8 @@ def track_timed(place: Place, acknowledged: Path, number: int) -> None:
         write_events(place, acknowledged, number, 1, 0)
 
 
-def track_without_room(place: Place, size: int) -> None:
-    """Track one event where no file may grow beyond `size` bytes."""
+def track_on_a_full_disk(place: Place, size: int) -> None:
+    """Track one event while no file can grow beyond `size` bytes."""
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
     tracker.record(place.root, os.environb, [("error_occurred", {"command": "start", "error_type": "OSError"})])
     resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))

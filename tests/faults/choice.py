@@ -1,4 +1,4 @@
-"""6. Consent: a "no" at any moment, and a new identifier at any moment."""
+"""6. Consent: opting out at any moment, and a new identifier at any moment."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def disable_among_writers(rig: Rig) -> None:
 
 
 def do_not_track_between_tracking_and_sending(rig: Rig) -> None:
-    """Nothing is sent with DO_NOT_TRACK, without consent, and before the notice; what waits goes on waiting."""
+    """Nothing is sent with DO_NOT_TRACK, without consent, and before the notice; queued events stay queued."""
     checkout = rig.checkout()
     rig.track(checkout, 3)
     before = checkout.lock.read_bytes()

@@ -1,4 +1,4 @@
-"""8. Crowds: many trackers at once, and many events that wait."""
+"""8. Load: many trackers at the same time, and many queued events."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from tests.faults.rig import ASLEEP, NUMBERS, Fault, Rig, consent_of
 
 CROWD = 64
 PAUSE = 0.1  # seconds between two events of one tracker; without it the crowd would fill the spool to its cap
-MEMORY = 16 << 20  # bytes that flushing may take beyond what was loaded: the contract's
-QUICK = 5.0  # seconds for a command for people with a million events, whose lines are counted
-AT_ONCE = 1.0  # seconds for one that needs not count
+MEMORY = 16 << 20  # bytes that flushing may use on top of the loaded modules
+QUICK = 5.0  # seconds for a command that counts a million events
+AT_ONCE = 1.0  # seconds for a command that does not count them
 
 
 def a_crowd_of_trackers(rig: Rig) -> None:
-    """64 trackers at once, a flusher, and a receiver that fails one request in three: all is kept, nothing is lost."""
+    """64 trackers, a flusher, and a receiver that fails one request in three: every event is stored and sent."""
     checkout = rig.checkout()
     rig.receiver.answer_always(lambda _request: rig.random.choice((None, None, Answer(503))))
     place, seconds = rig.place(checkout), rig.effort.crowd
@@ -37,7 +37,7 @@ def a_crowd_of_trackers(rig: Rig) -> None:
     rig.receiver.answer_always(lambda _request: None)
     rig.settle(checkout)
     slept = [float(line) for line in rig.asleep.read_text().split()]
-    rig.tally.expect(len(slept) == CROWD, "not every tracker has told how long it slept")
+    rig.tally.expect(len(slept) == CROWD, "not every tracker has reported how long it slept")
     rig.tally.disturbed += sum(each > ASLEEP for each in slept)
     rig.tally.expect(max(slept) <= ASLEEP, f"the slowest `track` waited for {max(slept) * 1000:.0f} ms")
 

@@ -1,4 +1,4 @@
-"""2. Disk and permissions: no room, no permission, another owner, and something else in the place of a file of ours."""
+"""2. Disk and permissions: a full disk, no permission, another owner, and other kinds of files in place of ours."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from onramp_analytics.outbox import locks, segments
 from tests.conftest import Checkout
-from tests.faults.children import start, track_without_room
+from tests.faults.children import start, track_on_a_full_disk
 from tests.faults.rig import NOBODY, Fault, Rig
 from tests.onramp_checkout import OnRamp, build
 
@@ -35,17 +35,17 @@ def no_file_may_grow(rig: Rig) -> None:
     """No file may grow (RLIMIT_FSIZE), at each length at which that may hit: the event is dropped, the others stay."""
     checkout = rig.checkout()
     rig.track(checkout, 3)
-    for room in rig.sample(range(400)):
+    for free in rig.sample(range(400)):
         rig.tally.faults += 1
         before, size = rig.pending(checkout), (checkout.path / "onramp.spool").stat().st_size
         if size > 1 << 16:
             rig.settle(checkout)
             continue
-        rig.expect_undisturbed(start(rig.place(checkout), track_without_room, size + room))
+        rig.expect_undisturbed(start(rig.place(checkout), track_on_a_full_disk, size + free))
         after = rig.pending(checkout)
         rig.tally.expect(after[: len(before)] == before, "a full disk damaged what was pending")
         whole = (checkout.path / "onramp.spool").read_bytes().endswith(b"\n")
-        rig.tally.expect(whole, f"{room} bytes of room left half a line")
+        rig.tally.expect(whole, f"{free} free bytes left half a line")
     rig.settle(checkout)
 
 
@@ -68,12 +68,12 @@ def a_full_disk(rig: Rig) -> None:
                 file.write(bytes(1024))
         rig.tally.faults += 1
         while rig.track_undisturbed(checkout):
-            pass  # the last page of the spool has room for a few
+            pass  # a few still fit into the last page of the spool
         rig.expect_told(checkout, "the disk is full")
-        rig.flush(checkout)  # a rename and an unlink need no room
+        rig.flush(checkout)  # a rename and an unlink need no space
         rig.tally.expect(not rig.pending(checkout), "a full disk kept events from being sent")
         filler.unlink()
-        rig.tally.expect(rig.track_undisturbed(checkout), "there is room again, and nothing is kept")
+        rig.tally.expect(rig.track_undisturbed(checkout), "there is space again, and no event is stored")
         rig.settle(checkout)
     finally:
         subprocess.run(["umount", disk], check=True)
@@ -210,10 +210,10 @@ def _kinds(outside: Path) -> dict[str, Callable[[Path], None]]:
 
 def _fingerprint(outside: Path) -> list[tuple[str, int, int, str]]:
     """Everything outside that could have been touched."""
-    told = [(path, path.stat()) for path in sorted(outside.rglob("*"))]
+    files = [(path, path.stat()) for path in sorted(outside.rglob("*"))]
     return [
         (path.name, found.st_mode, found.st_mtime_ns, path.read_text() if path.is_file() else "")
-        for path, found in told
+        for path, found in files
     ]
 
 

@@ -1,4 +1,4 @@
-"""5. The network: every answer, and every silence."""
+"""5. Network: every answer of a server, and no answer."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from tests.faults.rig import Fault, Rig, consent_of
 
 DAY = 86_400
 AT_A_TIME = 12
-RUN = LONGEST_LIFE  # seconds: the contract's; three requests at their deadline and the pauses come to 66
+RUN = LONGEST_LIFE  # seconds, see docs/protocol.md; three requests at their deadline and the pauses take 66
 JSON = (("Content-Type", "application/json"),)
 GZIP = (("Content-Encoding", "gzip"), *JSON)
 HTML = b"<html>" + b"x" * 10_000_000
@@ -64,7 +64,7 @@ def _later(when: str) -> Answer:
 
 
 def _answers() -> dict[str, Trouble]:
-    """Every row of the contract's table, and what servers say when they are not well."""
+    """Every row of the table in docs/protocol.md, and other answers of servers with errors."""
     found = {f"status {code}": Trouble(Answer(code)) for code in (408, 425, 429, 500, 502, 503, 504, 599)}
     found |= {f"status {code}": Trouble(Answer(code), MISCONFIGURED, most=DAY / 2) for code in (401, 403, 404)}
     found |= {f"status {code}": Trouble(Answer(code), UNLIKE_POSTHOG) for code in (201, 202, 204, 206, 304, 402, 418)}
@@ -247,7 +247,7 @@ def _look(rig: Rig, name: str, trouble: Trouble, checkout: Checkout) -> None:
         max(trouble.after, 1) <= again <= trouble.most + RUN and not checkout.spool.flusher_is_due(when - 1),
         f"{name}: the next run may start in {again:.0f} s",
     )
-    rig.tally.expect("secret" not in state.reason, f"{name}: the reason tells a secret: {state.reason}")
+    rig.tally.expect("secret" not in state.reason, f"{name}: the reason holds a secret: {state.reason}")
 
 
 def a_clock_that_jumps(rig: Rig) -> None:

@@ -1,4 +1,4 @@
-"""What the faults share: checkouts, children, a receiver that remembers, and the count of what became of each event."""
+"""Shared parts of the faults: checkouts, child processes, a receiver, and a tally of what became of each event."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.faults.children import Halt, Place, state_of
 
 FROM_MAKE = f"{children.PACKAGE}/make_entry.py"  # what make runs
 PATIENCE = 60.0  # seconds after which a child that should have ended is said to hang
-ASLEEP = 0.06  # seconds that a tracker may wait for the lock: the contract's 50 ms and the length of one pause
+ASLEEP = 0.06  # seconds that a tracker may wait for the lock: 50 ms (docs/protocol.md) and the length of one pause
 NUMBERS = 10_000  # event numbers that a tracker gets; a uuid has room for 400,000 such ranges
 KEPT_FILES = {
     "flusher.lock",
@@ -57,19 +57,19 @@ SAMPLE = Effort(points=12, kills=60, events=1_000, crowd=2.0, deadline=1.0, many
 
 @dataclass
 class Tally:
-    """What was done and what became of it.
+    """The number of faults, and what became of the events.
 
     Attributes:
-        faults: how often something was broken on purpose; kills are among them.
-        kills: processes that were killed at work.
-        tracked: events whose `track` said that they are kept.
-        delivered: of these, those that arrived.
+        faults: the number of injected faults, including kills.
+        kills: processes that were killed while they ran.
+        tracked: events that `track` reported as stored.
+        delivered: those of them that arrived.
         twice: deliveries beyond the first of the same uuid.
         lost: events that are neither delivered nor pending.
-        leaked: things in a request, a file or a message that may not be there.
+        leaked: data in a request, a file or a message that must not be there.
         disturbed: commands that failed, printed, or slept for too long because of us.
-        broken: every promise that was not kept, as a sentence.
-        left_out: why it could not be tried here; empty where it was.
+        broken: every guarantee that did not hold, as a sentence.
+        left_out: why the fault could not be injected here; empty if it was.
     """
 
     faults: int = 0
@@ -89,13 +89,13 @@ class Tally:
             setattr(self, each.name, getattr(self, each.name) + getattr(other, each.name))
 
     def expect(self, holds: object, otherwise: str) -> None:
-        """Note a promise that was not kept."""
+        """Record a guarantee that did not hold."""
         if not holds:
             self.broken.append(otherwise)
 
 
 class Rig:
-    """One fault's playground."""
+    """The environment of one fault."""
 
     def __init__(self, folder: Path, effort: Effort, receiver: Receiver) -> None:
         self.folder = folder
@@ -109,7 +109,13 @@ class Rig:
         self.home.mkdir()
         self.acknowledged, self.asleep = folder / "acknowledged", folder / "asleep"
         self.printed = folder / "printed"
-        for path in (folder, self.home, self.acknowledged, self.asleep, self.printed):  # children may be anybody
+        for path in (
+            folder,
+            self.home,
+            self.acknowledged,
+            self.asleep,
+            self.printed,
+        ):  # children may be of any user
             path.touch()
             path.chmod(0o777 if path.is_dir() else 0o666)
         self.env = {
@@ -133,7 +139,7 @@ class Rig:
         return Place(checkout.root, {**checkout.env, **(env or {})}, self.printed, self.printed, user)
 
     def numbers(self) -> int:
-        """Return the first of `NUMBERS` event numbers that nobody else has."""
+        """Return the first of `NUMBERS` unused event numbers."""
         self._ranges += 1
         return (self._ranges - 1) * NUMBERS
 
@@ -151,7 +157,7 @@ class Rig:
         return len(kept)
 
     def acknowledge(self, numbers: Iterable[int]) -> None:
-        """Note events of which a tracker was told that they are kept."""
+        """Record events that `track` reported as stored."""
         with self.acknowledged.open("a") as file:
             file.write("".join(f"{number}\n" for number in numbers))
 
@@ -175,7 +181,7 @@ class Rig:
         self.tally.expect(not status and not said, f"a command was disturbed: status {status}, {said!r}")
 
     def ask(self, checkout: Checkout, *words: str, user: int | None = None) -> str:
-        """Run a command for people, which may have one error to tell, and return what it printed."""
+        """Run a command, which may print one error, and return its output."""
         output, errors = self.folder / "said", self.folder / "said-wrong"
         for path in (output, errors):
             path.unlink(missing_ok=True)
@@ -259,7 +265,7 @@ class Rig:
         self.acknowledged.write_text("")
 
     def count(self) -> None:
-        """Look where each event is that a tracker was told is kept."""
+        """Find each event that `track` reported as stored."""
         kept = set(map(int, self.acknowledged.read_text().split()))
         arrived = Counter(event["uuid"] for event in self.receiver.accepted)
         there = {number_of(event) for event in self.receiver.accepted}

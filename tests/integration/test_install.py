@@ -1,4 +1,4 @@
-"""install and uninstall: what a maintainer of OnRamp runs."""
+"""`install` and `uninstall`, as a maintainer of OnRamp runs them."""
 
 from __future__ import annotations
 
@@ -307,7 +307,7 @@ def test_purge_keeps_the_lines_of_others_and_replaces_the_file_whole(onramp: OnR
     onramp.install()
     onramp.opt_in()
     onramp.lock.write_text("OTHERS=1\n" + onramp.lock.read_text())
-    os.link(onramp.lock, tmp_path / "as-it-was")  # whoever truncates the file empties this, too
+    os.link(onramp.lock, tmp_path / "as-it-was")  # truncating the file would empty this one, too
 
     said = onramp.command("uninstall", str(onramp.path), "--purge")
 

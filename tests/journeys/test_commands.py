@@ -1,4 +1,4 @@
-"""With the drop-in a make command does what it did without it, with analytics off and on."""
+"""A make command does the same with the integration as without it, with analytics off and on."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ EXTRA_LINE = "make: *** [GNUmakefile:"
 
 
 def seen(onramp: OnRamp, done: subprocess.CompletedProcess[str]) -> tuple[int, str, str, Mapping[str, str]]:
-    """What a person can tell, without the one line, and the one file in MAKEFILE_LIST, that the documentation names."""
+    """What a user can observe, except the line and the file in MAKEFILE_LIST that the documentation names."""
     errors = "".join(line for line in done.stderr.splitlines(keepends=True) if not line.startswith(EXTRA_LINE))
     output = done.stdout.replace(f" SHELL={onramp.path.parent}/bin/sh", "")  # make turns the order of variables round
     output = re.sub(r"^SHLVL=\d+\n", "", output, flags=re.MULTILINE)  # bash and busybox count one shell more
@@ -104,7 +104,7 @@ def test_a_duration_is_the_true_one(on: OnRamp) -> None:
 
     [(_, properties)] = on.wait_for(1)
 
-    assert 290 <= properties["duration_ms"] <= took + 10  # /proc/uptime tells hundredths
+    assert 290 <= properties["duration_ms"] <= took + 10  # /proc/uptime has hundredths
 
 
 def test_the_tracker_holds_nothing_of_makes(on: OnRamp) -> None:

@@ -1,4 +1,4 @@
-"""`make analytics-enable` on a machine that has OnRamp, and not yet our program."""
+"""`make analytics-enable` on a machine that has OnRamp but not the program."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def test_anything_but_yes_installs_nothing(bare: OnRamp, answer: str) -> None:
 
 
 @pytest.mark.parametrize("fault", ["other content", "missing", "link", "no hash"])
-def test_a_wheel_that_is_not_the_chosen_one_is_refused_before_anybody_is_asked(bare: OnRamp, fault: str) -> None:
+def test_a_wheel_that_is_not_the_chosen_one_is_refused_before_the_user_is_asked(bare: OnRamp, fault: str) -> None:
     bare.stub("uv", INSTALLS)
     wheel = bare.path / "make.d" / WHEEL
     if fault == "other content":

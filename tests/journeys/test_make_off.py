@@ -1,4 +1,4 @@
-"""With analytics off, make does what it does without the drop-in, and reads nothing but onramp.lock."""
+"""With analytics off, make behaves as without the integration, and reads only onramp.lock."""
 
 from __future__ import annotations
 
@@ -172,7 +172,7 @@ def test_an_older_make_includes_the_makefile_and_reads_nothing_else(on: OnRamp) 
 
 
 def read_as_anybody_may() -> None:
-    """Give up root's rights to pass over permissions, reading (CAP_DAC_READ_SEARCH) too; nothing for anybody else."""
+    """Give up root's rights to override permissions, also for reading; no effect for other users."""
     obey_permissions()
     ctypes.CDLL(None).prctl(24, 2)  # PR_CAPBSET_DROP
 
@@ -250,7 +250,7 @@ def test_a_file_of_another_user_is_not_ours(on: OnRamp, name: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["link", "FIFO", "folder"])
-def test_what_is_no_file_in_the_place_of_onramp_program_is_left_alone_and_holds_nobody(on: OnRamp, kind: str) -> None:
+def test_something_else_in_the_place_of_onramp_program_stays_and_hangs_no_command(on: OnRamp, kind: str) -> None:
     ran = on.path.parent / "ran"
     on.program_is(f"touch {ran}")
     on.stub("onramp-analytics", f'[ "$1" = --version ] && echo version 1 || echo "$@" >>{ran}.instead')

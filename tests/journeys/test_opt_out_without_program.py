@@ -1,4 +1,4 @@
-"""Opting out, and reading what is collected, need no program."""
+"""Opting out and reading what is collected work without the program."""
 
 from __future__ import annotations
 

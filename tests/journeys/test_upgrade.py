@@ -1,4 +1,4 @@
-"""The program and the drop-in meet in other versions than their own: with two wheels, today's and a later one."""
+"""The program with the integration of another version, and the reverse, with two wheels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is in a checkout, as every command shows it, without changing it."""
+"""The events in a checkout, as every command shows them, without changing a file."""
 
 from __future__ import annotations
 

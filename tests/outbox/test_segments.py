@@ -1,4 +1,4 @@
-"""Claim, read, acknowledge: each event is there until it is done, whatever else is in the folder or in the files."""
+"""Claim, read and acknowledge: each event stays until it is done, whatever else is in the folder or the files."""
 
 from __future__ import annotations
 

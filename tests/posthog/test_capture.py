@@ -1,4 +1,4 @@
-"""What leaves the machine: the whole request, byte for byte what was shown, and nothing of anybody's."""
+"""The HTTP request: it is byte for byte the one that was shown, and holds no personal data."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_the_headers_are_the_closed_list(opted_in: Checkout, receiver: Receiver)
         assert headers["Content-Type"] == "application/json"
 
 
-def test_nothing_of_anybodys_is_in_any_request_file_or_message(opted_in: Checkout, receiver: Receiver) -> None:
+def test_no_personal_data_is_in_a_request_a_file_or_a_message(opted_in: Checkout, receiver: Receiver) -> None:
     home = Path(opted_in.env["HOME"])
     (home / ".netrc").write_text("default login bait-login password bait-netrc\n")
     (home / ".netrc").chmod(0o600)
@@ -183,7 +183,7 @@ def test_an_answer_cut_off_in_the_middle_is_no_answer() -> None:
     assert kind == UNREACHED
 
 
-def test_a_certificate_that_nobody_vouches_for_is_not_trusted() -> None:
+def test_an_untrusted_certificate_is_rejected() -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     trustme.CA().issue_cert("127.0.0.1").configure_cert(context)
 
@@ -223,7 +223,7 @@ def test_a_proxy_that_fails_is_named_without_its_password(monkeypatch: pytest.Mo
     )
 
 
-def test_nobodys_proxy_stands_between_us_and_this_machine(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_proxy_is_used_for_this_machine(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
 
     assert send(destination_of(receiver))[0] == ACCEPTED

@@ -1,4 +1,4 @@
-"""The page of the report: it needs nothing else, and nothing in an event can become markup."""
+"""The page of the report: it needs no other file, and nothing in an event can become markup."""
 
 from __future__ import annotations
 

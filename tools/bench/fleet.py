@@ -1,8 +1,8 @@
-"""`make fleet`: what a fleet of opted-in hosts sends to one PostHog, simulated with the product's own rules.
+"""`make fleet`: simulate what many hosts that opted in send to one PostHog, with the product's own rules.
 
 The pauses, tries, limits and the linger are imported; the clock and the network are simulated. Hosts do not depend on
-each other, so each is played alone from its first command to its last, and a million are played exactly.
-What is assumed of people is in capitals here, and is argued in docs/scale.md.
+each other, so each is simulated alone from its first command to its last, and a million are simulated exactly.
+The assumptions about users are the constants below, which docs/scale.md explains.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ WORLDS = (
 
 
 def requests(commands: Sequence[float], world: World, jitter: Callable[[], float]) -> list[float]:
-    """Play one host: the seconds at which it makes requests, for the seconds at which it tracks an event.
+    """Simulate one host: return the seconds at which it makes requests, from those at which it tracks an event.
 
     There is no daemon: a flusher starts when an event is tracked and the stored time has come, and at no other moment.
     It first sends the segment that a failed run left, then claims the spool; the two never share a batch.
@@ -111,7 +111,7 @@ def requests(commands: Sequence[float], world: World, jitter: Callable[[], float
 
 
 def people(random: Random) -> list[float]:
-    """Return when the people of one host run commands, in seconds."""
+    """Return when the users of one host run commands, in seconds."""
     found = []
     for day in range(DAYS):
         moment = day * DAY + _time_of_day(random)
@@ -132,7 +132,7 @@ Counts = dict[World, Counter[int]]  # the second, and how many requests fall int
 
 
 def play(share: int) -> Counts:
-    """Play a thousand hosts in each world; their people do the same in all of them."""
+    """Simulate a thousand hosts in each world; their users do the same in all of them."""
     random = Random(share)
     counts: Counts = {world: Counter() for world in WORLDS}
     for _ in range(SHARE):
@@ -144,7 +144,7 @@ def play(share: int) -> Counts:
 
 
 def play_fleets(sizes: Sequence[int]) -> dict[int, Counts]:
-    """Play the largest fleet on all cores; the smaller ones are its first hosts."""
+    """Simulate the largest number of hosts on all cores; the smaller numbers are its first hosts."""
     total: Counts = {world: Counter() for world in WORLDS}
     found = {}
     with multiprocessing.Pool() as pool:
