@@ -191,6 +191,15 @@ class OnRamp:
             (stubs / name).symlink_to(target)
         self.make_command = ("make", f"SHELL={stubs / 'sh'}")
 
+    def use_only(self, tools: Iterable[str]) -> None:
+        """Leave only these tools, and the stubs, on the PATH."""
+        stubs = self.path.parent / "bin"
+        for tool in tools:
+            found = shutil.which(tool)
+            assert found
+            (stubs / tool).symlink_to(found)
+        self.env["PATH"] = str(stubs)
+
     def program_is(self, script: str) -> None:
         """Put a script in the place of the interpreter that `onramp.program` names."""
         stub = self.path.parent / "interpreter"

@@ -18,7 +18,6 @@ PACKAGE = Path(onramp_analytics.__file__).parent
 #: What the hot path is made of, and the built-in modules that it may use.
 HOT = {*machine.HOT, "__init__", "__main__", "detached", "make_entry"}
 CHEAP = {"builtins", "fcntl", "posix", "sys", "time"}
-MODULES = sorted(str(p.relative_to(PACKAGE).with_suffix("")).replace("/", ".") for p in PACKAGE.rglob("*.py"))
 
 
 def imports_at_load(module: str) -> set[str]:
@@ -30,14 +29,9 @@ def imports_at_load(module: str) -> set[str]:
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module == "onramp_analytics":
             found |= {f"onramp_analytics.{a.name}" for a in node.names if not a.name.startswith("__")}
-        elif isinstance(node, ast.ImportFrom) and node.module == "onramp_analytics.cli":
-            found |= {f"onramp_analytics.cli.{a.name}" if a.name in _CLI else node.module for a in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
             found.add(node.module)
     return {name.removeprefix("onramp_analytics.") for name in found}
-
-
-_CLI = {p.stem for p in (PACKAGE / "cli").glob("*.py")}
 
 
 def _statements(body: list[ast.stmt]) -> list[ast.stmt]:

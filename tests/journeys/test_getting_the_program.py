@@ -23,11 +23,7 @@ def bare(tmp_path: Path, use_machine: Callable[[OnRamp], None]) -> OnRamp:
     """An OnRamp whose maintainer chose a wheel, on a machine with the usual tools, and without Python."""
     made = build(tmp_path, os.environ, installed=True)
     use_machine(made)
-    for tool in TOOLS:
-        found = shutil.which(tool)
-        assert found
-        (tmp_path / "bin" / tool).symlink_to(found)
-    made.env["PATH"] = str(tmp_path / "bin")
+    made.use_only(TOOLS)
     (made.path / "make.d" / WHEEL).write_bytes(b"a wheel")
     choose(made, wheel=WHEEL, sha256=hashlib.sha256(b"a wheel").hexdigest())
     return made
