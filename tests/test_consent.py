@@ -27,22 +27,22 @@ ASKS = "asks"
 
 #: The environment, onramp.lock, and whether events are recorded: True, False, or only after the notice.
 ROWS = [
-    # DO_NOT_TRACK goes before everything
+    # DO_NOT_TRACK overrides everything
     *[({"DO_NOT_TRACK": said}, ON, False) for said in ("1", "yes", "true", "2", " ", "no", "off")],
     ({"DO_NOT_TRACK": "1", "ONRAMP_ANALYTICS_ENABLED": "1"}, ON, False),
     *[({"DO_NOT_TRACK": said}, ON, True) for said in ("", "0", "False")],
-    # then the product's own variable as a no
+    # then the variable turns analytics off
     *[({"ONRAMP_ANALYTICS_ENABLED": said}, ON, False) for said in ("0", "", "false", "off", "2", "enabled", " 1")],
     # then onramp.lock
     ({}, ON, True),
     ({}, b"OTHER=1\n" + ON, True),
     *[({"ONRAMP_ANALYTICS_ENABLED": said}, ON, True) for said in ("1", "true", "YES", "on")],
     ({"ONRAMP_ANALYTICS_ENABLED": "1"}, OFF, False),
-    # then the variable as a yes, which counts only after the notice
+    # then the variable turns analytics on, after the notice
     *[({"ONRAMP_ANALYTICS_ENABLED": said}, b"", ASKS) for said in ("1", "true", "YES", "on")],
     ({"ONRAMP_ANALYTICS_ENABLED": "1"}, None, ASKS),
     ({"ONRAMP_ANALYTICS_ENABLED": "1"}, ON.replace(b"NOTICE_SHOWN=1", b"NOTICE_SHOWN=0"), ASKS),
-    # and everything else is off
+    # anything else is off
     ({}, None, False),
     ({}, b"", False),
     ({}, OFF, False),
@@ -96,7 +96,7 @@ def test_off_in_ones_own_onramp_lock_wins_over_the_variable_wherever_it_was_writ
 
 @pytest.mark.parametrize("found", ["", "alice", ID.upper(), "c232ab00-9414-11ec-b3c8-9f6bdeced846", "é" * 36])
 def test_without_a_random_identifier_analytics_are_off_and_why_says_what_to_do(found: str) -> None:
-    """The one before the last is of version 1, which holds the address of a network card."""
+    """The last but one is a version 1 UUID, which holds the address of a network card."""
     now = decide(ON.replace(ID.encode(), found.encode()))
 
     assert (now.on, now.id) == (False, "")
@@ -224,7 +224,7 @@ env_lines = st.one_of(
 
 
 def says_no(line: bytes) -> bool:
-    """The rule again, in other words: by what is left when the parts that are allowed are taken off."""
+    """The rule, expressed differently: by what is left after the allowed parts are removed."""
     for name, harmless in VARIABLES.items():
         if name not in line or line.strip().startswith(b"#"):
             continue
@@ -347,7 +347,7 @@ def test_no_path_is_made_of_what_are_not_32_hexadecimal_digits(bits: bytes) -> N
 
 @pytest.fixture
 def state(here: Checkout) -> Path:
-    """The file that leads back to the checkout."""
+    """The file in the state folder that names the checkout."""
     return Path(os.environ["HOME"], ".local/state/onramp-analytics", hashlib.md5(here.root).hexdigest())
 
 
@@ -437,7 +437,7 @@ def test_another_users_state_file_is_off(here: Checkout, state: Path) -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
 def test_another_users_onramp_lock_is_off_and_the_variable_alone_does_not_ask_to_replace_it(here: Checkout) -> None:
-    """Whoever else says no is heard: only a typed `enable` replaces the file."""
+    """Another user's choice to turn analytics off stands: only a typed `enable` replaces the file."""
     os.chown(here.lock, STRANGER, STRANGER)
     for content in (here.lock.read_bytes(), OFF):
         here.lock.write_bytes(content)

@@ -47,7 +47,7 @@ def fill(checkout: Checkout, count: int, *, first: int = 0, distinct_id: str = I
 
 
 def run(checkout: Checkout, seconds: float = 20.0, *, everything: bool = False, at_once: bool = True) -> State:
-    """Do what a flusher does once it holds its lock."""
+    """Run as a flusher does after it has taken its lock."""
     os.close(checkout.spool.make_folder())
     with locks.flusher_lock(checkout.spool) as held:
         assert held
@@ -219,7 +219,7 @@ def test_a_retry_after_of_a_year_is_a_day(here: Checkout, receiver: Receiver) ->
 
 
 def poison(*bad: str) -> Any:
-    """An answer as PostHog gives it when one event of a batch is bad: none is taken."""
+    """PostHog's answer if one event of a batch is bad; it accepts none."""
 
     def choose(request: Request) -> Answer | None:
         return Answer(400, b"this event is bad") if {*uuids(request.events)} & {*bad} else None
@@ -536,11 +536,11 @@ def test_what_was_sent_under_an_identifier_that_was_reset_meanwhile_is_not_remem
     assert history.sent(here.spool) == []
 
 
-# -- a 400 from something in between -----------------------------------------------------------------------------------
+# -- a 400 from another server -----------------------------------------------------------------------------------------
 
 
 def test_a_host_that_refuses_everything_costs_no_event(here: Checkout, receiver: Receiver) -> None:
-    """Nginx answers so on a TLS port, and so do load balancers."""
+    """Nginx answers like this on a TLS port, and so do load balancers."""
     sent = fill(here, 1000)
     receiver.answer_always(lambda _request: Answer(400, b"The plain HTTP request was sent to HTTPS port"))
 
@@ -593,7 +593,7 @@ def test_a_run_that_ends_while_events_are_under_suspicion_keeps_them(here: Check
     assert pending(here) == sent
 
 
-# -- a day to look -----------------------------------------------------------------------------------------------------
+# -- events that are not due -------------------------------------------------------------------------------------------
 
 NOON = datetime(2026, 1, 3, 12, tzinfo=timezone.utc)
 
@@ -715,7 +715,7 @@ def test_a_flusher_that_finds_nothing_due_never_loads_the_sdk(here: Checkout) ->
     assert here.spool.not_before() == schedule.next_day(time.time())
 
 
-# -- senders that never come to their end ------------------------------------------------------------------------------
+# -- flushers that never finish ----------------------------------------------------------------------------------------
 
 
 def test_senders_that_are_killed_each_time_are_counted_until_one_comes_to_its_end(

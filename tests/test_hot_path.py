@@ -15,13 +15,13 @@ from tests.conftest import Checkout
 
 PACKAGE = Path(onramp_analytics.__file__).parent
 
-#: What the hot path is made of, and the built-in modules that it may use.
+#: The modules of the hot path, and the built-in modules that they may use.
 HOT = {*machine.HOT, "__init__", "__main__", "detached", "make_entry"}
 CHEAP = {"builtins", "fcntl", "posix", "sys", "time"}
 
 
 def imports_at_load(module: str) -> set[str]:
-    """The modules that a module imports when it is loaded; those of ours without the package's name."""
+    """The modules that a module imports when it is loaded; our own without the name of the package."""
     tree = ast.parse((PACKAGE / (module.replace(".", "/") + ".py")).read_text())
     found: set[str] = set()
     for node in _statements(tree.body):

@@ -120,7 +120,7 @@ def test_everything_is_counted_again_in_each_half_of_a_year(counted: str, today:
 
 @pytest.fixture
 def counted(here: Checkout) -> Checkout:
-    """A checkout with consent, where what is enabled was counted, and no flusher touches the spool."""
+    """A checkout with consent after a full count, in which no flusher runs."""
     here.hold_back_flusher()
     compare(here)
     return here
@@ -335,7 +335,7 @@ def test_no_flusher_is_started_in_the_tool_container(
 
     def spawned(*words: object, **_options: object) -> int:
         started.append(words)
-        return os.getpid()  # no child of ours, so that it is never waited for
+        return os.getpid()  # not a child of this process, so that it is never waited for
 
     monkeypatch.setattr(posix, "posix_spawn", spawned)
     monkeypatch.setattr(spawn, "_started", set())

@@ -16,7 +16,7 @@ from tests.conftest import Checkout, wait_until
 
 @pytest.fixture
 def started(monkeypatch: pytest.MonkeyPatch) -> list[tuple[list[str | bytes], dict[bytes, bytes]]]:
-    """What would have been started: the command and its environment."""
+    """The command that would be started, and its environment."""
     found: list[tuple[list[str | bytes], dict[bytes, bytes]]] = []
 
     def noted(command: list[str | bytes], environ: dict[bytes, bytes]) -> int:

@@ -105,7 +105,7 @@ def test_what_is_not_our_spool_is_not_written_to(spool: Spool, file: Path, tmp_p
 
 
 def test_a_full_disk_leaves_whole_lines_only(spool: Spool, file: Path) -> None:
-    """RLIMIT_FSIZE cuts a write short exactly as a disk that fills up does."""
+    """RLIMIT_FSIZE shortens a write exactly as a full disk does."""
     code = (
         "import resource, sys; from onramp_analytics.spool import Spool\n"
         f"resource.setrlimit(resource.RLIMIT_FSIZE, ({len(line()) * 2 + 50},) * 2)\n"
@@ -124,7 +124,7 @@ def test_a_full_disk_leaves_whole_lines_only(spool: Spool, file: Path) -> None:
     assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] == resource.RLIM_INFINITY
 
 
-# -- whose files these are ---------------------------------------------------------------------------------------------
+# -- files of other users ----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
@@ -189,7 +189,7 @@ def test_a_stamp_that_is_a_hard_link_is_not_set(tmp_path: Path, spool: Spool, fo
     assert victim.stat().st_mtime == before
 
 
-# -- the lock, and what happens while it is busy -----------------------------------------------------------------------
+# -- the lock, while it is free and while it is busy -------------------------------------------------------------------
 
 
 def test_the_lock_excludes_and_is_free_again_when_its_descriptor_is_closed(spool: Spool) -> None:
@@ -285,7 +285,7 @@ def test_consent_that_goes_while_an_event_is_spilled_takes_it_back(spool: Spool)
 def test_a_tracker_that_was_stopped_under_the_lock_takes_its_event_back_after_disable(
     spool: Spool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Race 3: it was stopped just before its write, and `disable` went on without the lock."""
+    """Race 3: a tracker is stopped just before its write, and `disable` continues without the lock."""
     write, answers = Spool.write, iter([True, False])
 
     def disabled_meanwhile(spool: Spool, lines: bytes) -> str:

@@ -21,7 +21,7 @@ strace = pytest.mark.skipif(not shutil.which("strace"), reason="counted with str
 
 
 def processes(onramp: OnRamp, *words: str, env: dict[str, str] | None = None) -> list[str]:
-    """Every fork and every program of a make command, make itself among them."""
+    """Every fork and every program of a make command, including make itself."""
     log = onramp.path.parent / "strace"
     calls = ["-e", "trace=execve,clone,clone3,fork,vfork", "-e", "status=successful"]
     onramp.make_with(["strace", "-f", "-qq", *calls, "-o", str(log)], words, env)
@@ -101,7 +101,7 @@ ENVIRONMENTS: list[dict[str, str]] = [
 
 
 def may_record(env: dict[str, str], choice: str | None) -> bool:
-    """The rule, as far as make can see it: a no in the environment, then the choice, then a yes in the environment."""
+    """The rule in make: off in the environment, then the choice in onramp.lock, then on in the environment."""
     said = env.get("ONRAMP_ANALYTICS_ENABLED")
     if env.get("DO_NOT_TRACK", "").lower() not in ("", "0", "false"):
         return False
@@ -137,7 +137,7 @@ def test_a_lock_file_of_a_wrong_kind_is_off_and_breaks_nothing(onramp: OnRamp, k
     done = onramp.make("list")
 
     assert (done.returncode, done.stderr) == (0, "")
-    assert EXTRA_LINE not in onramp.make("fail").stderr  # the drop-in steps aside
+    assert EXTRA_LINE not in onramp.make("fail").stderr  # the integration is not used
 
 
 def opened(onramp: OnRamp, *words: str) -> set[str]:
@@ -270,7 +270,7 @@ def test_something_else_in_the_place_of_onramp_program_stays_and_hangs_no_comman
 
 
 def nothing_appears(path: Path) -> None:
-    """See that a background process does not make this file: half a second is fifty times what it needs."""
+    """Check that no background process creates this file: half a second is fifty times what it needs."""
     time.sleep(0.5)
     assert not path.exists()
 

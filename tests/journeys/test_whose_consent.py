@@ -14,7 +14,7 @@ from tests.onramp_checkout import git
 
 @pytest.fixture
 def there(opted_in: Checkout) -> Checkout:
-    """Another place for the checkout, of the same person."""
+    """Another place for the checkout, of the same user."""
     opted_in.hold_back_flusher()
     opted_in.track()
     return Checkout(opted_in.path.parent / "there", opted_in.env)

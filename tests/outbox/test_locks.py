@@ -134,7 +134,7 @@ def test_a_flusher_is_found_and_ended_though_its_folder_is_gone(spool: Spool, tm
 
 
 def wait_for_the_end(spool: Spool, process: subprocess.Popen[bytes]) -> bool:
-    """End it, and collect it, which its parent does in life; a zombie has no command line either."""
+    """End it and collect it, as its parent would; a zombie has no command line."""
     ended = locks.end_flushers(spool)
     wait_until(lambda: process.poll() is not None, "the process has ended")
     return ended

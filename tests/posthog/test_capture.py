@@ -127,7 +127,7 @@ def assert_unreached(found: tuple[str, str], what: str) -> None:
 
 @pytest.fixture
 def silent_server() -> Iterator[str]:
-    """A server that accepts and says nothing."""
+    """A server that accepts a connection and sends nothing."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         yield f"http://127.0.0.1:{server.getsockname()[1]}"
 
@@ -195,7 +195,7 @@ def test_an_untrusted_certificate_is_rejected() -> None:
 def test_a_certificate_of_the_authority_that_the_environment_names_is_trusted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """For a PostHog of one's own, behind a certificate of one's own."""
+    """For a self-hosted PostHog with a private certificate."""
     authority = trustme.CA()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("127.0.0.1").configure_cert(context)
@@ -268,11 +268,11 @@ def test_the_request_is_gzip_of_json(opted_in: Checkout, receiver: Receiver) -> 
 
 
 class Withdrawn(BaseException):
-    """What is no `Exception` passes through every library on the way."""
+    """No library catches a `BaseException` that is not an `Exception`."""
 
 
 class Consent:
-    """A consent that can be withdrawn while a request is on its way."""
+    """A consent that can be withdrawn during a request."""
 
     def __init__(self) -> None:
         self.given = True
@@ -411,7 +411,7 @@ def test_a_proxy_is_not_even_connected_to_without_consent(monkeypatch: pytest.Mo
             server.accept()
 
 
-# -- whatever an answer is ---------------------------------------------------------------------------------------------
+# -- arbitrary answers -------------------------------------------------------------------------------------------------
 
 GZIP = (("Content-Encoding", "gzip"), ("Content-Type", "application/json"))
 
@@ -483,7 +483,7 @@ def test_a_broken_answer_is_an_outcome(answer: bytes) -> None:
 def test_a_name_that_a_dns_blocker_sends_to_this_machine_is_no_tls_error(
     tls: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """On an OnRamp host its own Traefik answers there, with a certificate of its own."""
+    """On an OnRamp host Traefik answers there, with another certificate."""
     resolve = socket.getaddrinfo
     monkeypatch.setattr(socket, "getaddrinfo", lambda _name, *args, **how: resolve("127.0.0.1", *args, **how))
 
