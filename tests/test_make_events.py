@@ -40,7 +40,7 @@ ENTRY = Path(onramp_analytics.__file__).with_name("make_entry.py")
         (255, "exit_255"),
     ],
 )
-def test_a_status_of_make_is_named_as_the_contract_says(status: int, expected: str) -> None:
+def test_a_status_of_make_has_a_name_in_the_catalog(status: int, expected: str) -> None:
     assert make_events.error_type(status) == expected
 
 

@@ -17,7 +17,7 @@ from tests.faults.children import EVENT, Place, numbered, run_command, run_flush
 from tests.faults.rig import ASLEEP, NUMBERS, Fault, Rig, consent_of
 
 CROWD = 64
-PAUSE = 0.1  # seconds between two events of one tracker; without it the crowd would fill the spool to its cap
+PAUSE = 0.1  # seconds between two events of one tracker; without it they would fill the spool to its cap
 MEMORY = 16 << 20  # bytes that flushing may use on top of the loaded modules
 QUICK = 5.0  # seconds for a command that counts a million events
 AT_ONCE = 1.0  # seconds for a command that does not count them
@@ -43,7 +43,7 @@ def a_crowd_of_trackers(rig: Rig) -> None:
 
 
 def track_for(place: Place, acknowledged: Path, first: int, seconds: float) -> None:
-    """Track for so many seconds, and write down the longest wait for the lock. Every event must be kept."""
+    """Track for a number of seconds, and write the longest wait for the lock. Every event must be stored."""
     note = os.open(acknowledged, os.O_WRONLY | os.O_APPEND)
     until, waits = time.monotonic() + seconds, [0.0]
 
@@ -88,7 +88,7 @@ def a_million_events_wait(rig: Rig) -> None:
 
 
 def _fill(rig: Rig, checkout: Checkout) -> None:
-    """Put a segment there that holds a million events, as after weeks without a network."""
+    """Create a segment of a million events, as after weeks without a network."""
     event, values = EVENT
     own_id = consent_of(checkout)[1]
     lines = [events.build(event, values, own_id, time.time(), os.urandom(16)) for _ in range(1000)]  # type: ignore[arg-type]
@@ -106,12 +106,12 @@ def _is_quick(rig: Rig, seconds: float, do: Callable[[], object]) -> None:
 
 
 def _forget(rig: Rig, _request: Request) -> None:
-    """Keep this process small: a million events are not looked at one by one."""
+    """Keep this process small: do not check a million events one by one."""
     del rig.receiver.requests[:-1], rig.receiver.accepted[:]
 
 
 def flush_measured(place: Place, into: Path) -> None:
-    """Flush, and write down by how many bytes that made this process larger at its largest."""
+    """Flush, and write by how many bytes the peak memory of this process grew."""
     before = _peak()
     run_flusher(place)
     into.write_text(str(_peak() - before))

@@ -58,7 +58,7 @@ def a_flusher_before_each_line(rig: Rig) -> None:
 
 
 def a_flusher_while_its_request_is_under_way(rig: Rig) -> None:
-    """The flusher is killed when the server has its request: the server takes the events, the flusher never knows."""
+    """The flusher is killed after the server has its request: the server accepts the events without its knowledge."""
     checkout = rig.checkout()
 
     def kill(_request: Request) -> Answer:
@@ -140,7 +140,7 @@ def everybody_at_random(rig: Rig) -> None:
     rig.tally.expect(rig.tally.twice <= 100 * rig.tally.kills, "more than a batch a kill was delivered twice")
 
 
-#: Kills what it stands for, and returns whether that was still alive.
+#: Kills a process, and returns whether it was still running.
 End = Callable[[], bool]
 
 
@@ -166,7 +166,7 @@ def _end(process: BaseProcess) -> End:
 
 
 def _real_tracker(rig: Rig, checkout: Checkout) -> End:
-    """What make starts, as a process of its own; it is acknowledged by its exit status."""
+    """The process that make starts; its exit status is the acknowledgement."""
     number = rig.numbers()
     words = [sys.executable, "-IS", "-c", NUMBERED, FROM_MAKE, str(number), *TRACK]
     process = subprocess.Popen(words, cwd=checkout.path, env=checkout.env)
@@ -183,7 +183,7 @@ def _real_tracker(rig: Rig, checkout: Checkout) -> End:
 
 
 def _real_flusher(_rig: Rig, checkout: Checkout) -> End:
-    """Whatever detached flusher the trackers have started."""
+    """The detached flusher that the trackers have started."""
 
     def end() -> bool:
         found = flushers_of(checkout)
@@ -206,7 +206,7 @@ FAULTS: list[Fault] = [
 
 
 def _fill(rig: Rig, checkout: Checkout) -> None:
-    """Let five events wait, one of them spilled; the receiver takes two at most, so there are several requests."""
+    """Queue five events, one of them spilled. The receiver accepts two per request, so there are several requests."""
     with locks.locked(checkout.spool):
         rig.track(checkout)
     rig.track(checkout, 4)

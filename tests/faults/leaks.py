@@ -46,7 +46,7 @@ PEOPLES = (("status",), ("status", "--json"), ("show-pending",), ("show-pending"
 
 
 def a_home_full_of_bait(rig: Rig) -> None:
-    """No byte of the bait is in a request, a file or a message, however the server answers; the key is never whole."""
+    """No part of the bait is in a request, a file or a message, whatever the server answers; no key is complete."""
     checkout = rig.checkout("bait-checkout")
     checkout.env.update(BAIT)
     netrc = rig.home / ".netrc"
@@ -138,7 +138,7 @@ def _look_at_the_spool(rig: Rig, spool: Path, *, kept: bool) -> None:
 
 
 def _as_a_command(rig: Rig, checkout: Checkout, spool: Path) -> None:
-    """The same words as a shell hands them over: bytes, without a NUL."""
+    """The same values as a shell passes them: bytes without a NUL."""
     for value in (
         "bait\udcff",
         "$(touch bait)",

@@ -26,13 +26,13 @@ PLACES = (
     "onramp.spool.d/state.json",
     "onramp.spool.d/sent",
 )
-#: make opens `onramp.lock` to read it, and has no means to ask first what it is; docs/reliability.md says so.
+#: make cannot check the type of `onramp.lock` before it opens the file; docs/reliability.md says so.
 MAKE_CANNOT_TELL = (("onramp.lock", "FIFO"), ("onramp.lock", "device"))
-NEEDED = PLACES[:3]  # nothing can be stored while something else has their place, and `status` says so
+NEEDED = PLACES[:3]  # no event can be stored while something else is in their place, and `status` says so
 
 
 def no_file_may_grow(rig: Rig) -> None:
-    """No file may grow (RLIMIT_FSIZE), at each length at which that may hit: the event is dropped, the others stay."""
+    """No file can grow (RLIMIT_FSIZE), from each possible length: the event is dropped, and the others stay."""
     checkout = rig.checkout()
     rig.track(checkout, 3)
     for free in rig.sample(range(400)):
@@ -50,7 +50,7 @@ def no_file_may_grow(rig: Rig) -> None:
 
 
 def a_full_disk(rig: Rig) -> None:
-    """The checkout is on a file system of its own, which is full."""
+    """The checkout is on a file system that is full."""
     disk = rig.folder / "disk"
     disk.mkdir()
     mounted = subprocess.run(
@@ -80,7 +80,7 @@ def a_full_disk(rig: Rig) -> None:
 
 
 def what_may_not_be_written(rig: Rig) -> None:
-    """The root may not be written, or the spool, its lock or its folder is another user's: nothing is recorded."""
+    """The root is read-only, or the spool, its lock or its folder belongs to another user: nothing is recorded."""
     if os.geteuid():
         rig.tally.left_out = "only root can give files to others"
         return
@@ -101,7 +101,7 @@ def what_may_not_be_written(rig: Rig) -> None:
 
 
 def _given_to_nobody(rig: Rig) -> Checkout:
-    """Return a checkout with consent that is another user's, state folder and all."""
+    """Return a checkout with consent that belongs to another user, as does the state folder."""
     checkout = rig.checkout(f"onramp-{len(rig.checkouts)}")
     home = rig.folder / f"home-{len(rig.checkouts)}"
     home.mkdir()
@@ -141,7 +141,7 @@ def root_in_the_checkout_of_another_user(rig: Rig) -> None:
 
 
 def something_else_in_the_place_of_a_file(rig: Rig) -> None:
-    """A link, FIFO, folder or device in the place of each of our files: nothing outside is touched, nothing waits."""
+    """A link, FIFO, folder or device in place of each of our files: nothing outside is touched, and nothing hangs."""
     onramp = build(rig.folder / "made", rig.env, installed=True)
     plain = _said(onramp)
     kinds = _kinds(rig.folder / "outside")
@@ -190,7 +190,7 @@ def _instead_of(place: Path, put: Callable[[Path], None], outside: Path) -> Iter
 
 
 def _kinds(outside: Path) -> dict[str, Callable[[Path], None]]:
-    """What may stand there instead, and how it gets there."""
+    """The kinds of replacements, and how each is created."""
     outside.mkdir()
     precious = outside / "precious"
     precious.write_text("ANALYTICS_ENABLED=1\n")

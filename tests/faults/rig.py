@@ -33,7 +33,7 @@ KEPT_FILES = {
     "sent",
     "refused",
     "enabled",
-}  # what may stay when all is sent
+}  # files that may stay when all events are sent
 NAMES = b"\ncommand enable-service\ncommand start\noverride plex-nfs\nservice jellyfin\nservice plex scaffold\n"
 NOBODY = 65534
 Item = TypeVar("Item")
@@ -41,9 +41,9 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True)
 class Effort:
-    """How much is done: all of it, or what fits into the tests."""
+    """The amount of work: everything, or a sample for the tests."""
 
-    points: int  # places at which a fault is tried, where it can be tried at each
+    points: int  # places at which a fault is injected, if there are many
     kills: int  # at random moments
     events: int  # tracked while they go on
     crowd: float  # seconds of 64 trackers
@@ -109,13 +109,7 @@ class Rig:
         self.home.mkdir()
         self.acknowledged, self.asleep = folder / "acknowledged", folder / "asleep"
         self.printed = folder / "printed"
-        for path in (
-            folder,
-            self.home,
-            self.acknowledged,
-            self.asleep,
-            self.printed,
-        ):  # children may be of any user
+        for path in (folder, self.home, self.acknowledged, self.asleep, self.printed):  # children may be any user
             path.touch()
             path.chmod(0o777 if path.is_dir() else 0o666)
         self.env = {
@@ -144,7 +138,7 @@ class Rig:
         return (self._ranges - 1) * NUMBERS
 
     def track(self, checkout: Checkout, count: int = 1) -> int:
-        """Track events in this process without starting a flusher, and return how many are kept."""
+        """Track events in this process without starting a flusher, and return how many are stored."""
         checkout.hold_back_flusher()
         first, environ = self.numbers(), {os.fsencode(k): os.fsencode(v) for k, v in checkout.env.items()}
         numbers = range(first, first + count)
@@ -162,7 +156,7 @@ class Rig:
             file.write("".join(f"{number}\n" for number in numbers))
 
     def track_undisturbed(self, checkout: Checkout, user: int | None = None) -> bool:
-        """Track an event as a command does, see that it is not disturbed, and return whether the event is kept."""
+        """Track an event as a command does, check that it is not disturbed, and return whether the event is stored."""
         acknowledged, number = self.acknowledged.stat().st_size, self.numbers()
         arguments = (self.acknowledged, number)
         process = children.start(self.place(checkout, user), children.track_timed, *arguments)
@@ -173,7 +167,7 @@ class Rig:
         return self.acknowledged.stat().st_size > acknowledged
 
     def expect_undisturbed(self, process: BaseProcess, *, silent: bool = True) -> None:
-        """Wait for a command to end, and see that it ends well and, unless it has something to say, prints nothing."""
+        """Wait for a command, and check that it succeeds and prints only what it should."""
         printed = self.printed.stat().st_size
         status = self.finish(process)
         said = self.printed.read_bytes()[printed:] if silent else b""
@@ -194,7 +188,7 @@ class Rig:
         return output.read_text(errors="replace") + wrong
 
     def expect_told(self, checkout: Checkout, what: str, user: int | None = None) -> None:
-        """See that `status` and `doctor` name what is wrong."""
+        """Check that `status` and `doctor` name the fault."""
         for words in (("status", "--json"), ("doctor", "--json")):
             said = self.ask(checkout, *words, user=user)
             self.tally.expect(what in said, f"`{words[0]}` does not tell that {what!r}: {said}")
@@ -202,7 +196,7 @@ class Rig:
     def halts(
         self, checkout: Checkout, how: signal.Signals, function: Callable[..., None], *words: object
     ) -> list[Halt]:
-        """Run a child once, and return a halt before each line that it ran: where it ran first, and where last.
+        """Run a child once, and return a halt before each line that it ran: before its first run and its last.
 
         With less effort, a sample of them.
         """
@@ -214,7 +208,7 @@ class Rig:
         return [Halt(line, how) for line in self.sample(sorted({*first.values(), *last.values()}))]
 
     def sample(self, items: Sequence[Item]) -> list[Item]:
-        """Return as many of them as the effort allows, in their order."""
+        """Return a sample as large as the effort allows, in order."""
         chosen = self.random.sample(range(len(items)), min(len(items), self.effort.points))
         return [items[i] for i in sorted(chosen)]
 
@@ -236,7 +230,7 @@ class Rig:
         return killed
 
     def flush(self, checkout: Checkout) -> None:
-        """Send what is there, as the detached flusher does."""
+        """Send the queued events, as the detached flusher does."""
         self.expect_undisturbed(children.start(self.place(checkout), children.run_flusher))
 
     def settle(self, checkout: Checkout) -> None:
