@@ -74,9 +74,12 @@ def error_type(status: int) -> str:
     if status > 128:
         import signal  # loads enum, but only here
 
-        for name in signal.Signals.__members__:
-            if signal.Signals[name] == status - 128 and name[3:] in events.SIGNALS:
-                return f"signal_{name[3:]}"
+        try:
+            name = signal.Signals(status - 128).name.removeprefix("SIG")
+        except ValueError:
+            name = ""
+        if name in events.SIGNALS:
+            return f"signal_{name}"
     return f"exit_{status}"
 
 
@@ -152,7 +155,7 @@ def parse(content: "bytes | None") -> "tuple[set[Link] | None, str]":
         content: the list; None if there is none, which means that nothing was enabled.
 
     Returns:
-        The names, or None if the list is damaged or its day is in the future; and the day.
+        The names, or None if the list is damaged; and the day.
     """
     if content is None:
         return set(), ""

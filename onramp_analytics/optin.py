@@ -162,6 +162,8 @@ def _delete(spool: Spool) -> None:
             segments.purge(spool)
             with suppress(FileNotFoundError):
                 os.unlink(spool.lock)
+    except CouldNot as error:
+        raise CouldNot(f"analytics are off, but {error}") from None
     except OSError as error:
         what = os.fsdecode(error.filename or spool.root)
         raise CouldNot(
@@ -181,7 +183,7 @@ def _end_flusher(spool: Spool, held: ExitStack) -> None:
             return  # the folder does not exist, so no process holds its lock
         if time.monotonic() > deadline:
             raise CouldNot(
-                f"analytics are off, but a process holds {os.fsdecode(locks.flusher_path(spool))} and does not end: "
+                f"a process holds {os.fsdecode(locks.flusher_path(spool))} and does not end: "
                 "end it (`fuser` names it), then run this again"
             )
 
@@ -240,11 +242,16 @@ def _write_state(root: bytes, bits: bytes) -> None:
     path = consent.state_file(os.environb, bits)
     if path is None:
         raise CouldNot("this user has no home folder to keep the consent in: set HOME to its path, then run this again")
-    folder = files.make_private_folder(os.path.dirname(path))
     try:
-        files.replace(folder, bits, os.path.realpath(root) + b"\n", sync=True)
-    finally:
-        os.close(folder)
+        folder = files.make_private_folder(os.path.dirname(path))
+        try:
+            files.replace(folder, bits, os.path.realpath(root) + b"\n", sync=True)
+        finally:
+            os.close(folder)
+    except OSError as error:
+        raise CouldNot(
+            f"{os.fsdecode(os.path.dirname(path))} could not be written ({error.strerror}): correct that, then run this again"
+        ) from None
 
 
 def _delete_states(root: bytes, bits: bytes, keep: bytes = b"") -> None:
@@ -288,7 +295,7 @@ def _changing(root: bytes, *, insist: bool = False) -> Iterator[Spool]:
             yield spool
     except OSError as error:
         what = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else "onramp.lock"
+        what = os.path.join(os.fsdecode(root), what)
         raise CouldNot(
-            f"{what} in {os.fsdecode(root)} could not be written ({error.strerror or error}): "
-            "correct that, then run the command again"
+            f"{what} could not be changed ({error.strerror or error}): correct that, then run the command again"
         ) from None

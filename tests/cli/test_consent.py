@@ -179,7 +179,7 @@ def test_opting_out_without_write_access_says_so_and_analytics_are_off(opted_in:
         opted_in.path.chmod(0o755)
 
     assert done.returncode == 1
-    assert f"in {opted_in.path} could not be written (Permission denied): correct that" in done.stderr
+    assert f"{opted_in.path}/onramp.lock could not be changed (Permission denied): correct that" in done.stderr
     assert "or set DO_NOT_TRACK=1 to turn analytics off for yourself" in done.stderr
     assert on is False
 
