@@ -249,9 +249,8 @@ def _write_state(root: bytes, bits: bytes) -> None:
         finally:
             os.close(folder)
     except OSError as error:
-        raise CouldNot(
-            f"{os.fsdecode(os.path.dirname(path))} could not be written ({error.strerror}): correct that, then run this again"
-        ) from None
+        where = os.fsdecode(os.path.dirname(path))
+        raise CouldNot(f"{where} could not be written ({error.strerror}): correct that, then run this again") from None
 
 
 def _delete_states(root: bytes, bits: bytes, keep: bytes = b"") -> None:
@@ -295,7 +294,7 @@ def _changing(root: bytes, *, insist: bool = False) -> Iterator[Spool]:
             yield spool
     except OSError as error:
         what = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else "onramp.lock"
-        what = os.path.join(os.fsdecode(root), what)
+        what = os.path.join(os.fsdecode(root), what).removesuffix(os.fsdecode(files.NEW))
         raise CouldNot(
             f"{what} could not be changed ({error.strerror or error}): correct that, then run the command again"
         ) from None
