@@ -91,7 +91,7 @@ def test_a_yes_counts_only_where_it_was_given_and_where_no_env_file_says_no(
 def test_off_in_ones_own_onramp_lock_wins_over_the_variable_wherever_it_was_written() -> None:
     for is_here in (True, False):
         now = decide(OFF, {"ONRAMP_ANALYTICS_ENABLED": "1"}, is_here=is_here)
-        assert (now.on, now.asks, now.why) == (False, False, "onramp.lock says ANALYTICS_ENABLED=0")
+        assert (now.on, now.asks, now.why) == (False, False, "onramp.lock contains ANALYTICS_ENABLED=0")
 
 
 @pytest.mark.parametrize("found", ["", "alice", ID.upper(), "c232ab00-9414-11ec-b3c8-9f6bdeced846", "é" * 36])

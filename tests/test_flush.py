@@ -197,7 +197,7 @@ def test_an_answer_that_is_not_posthogs_keeps_the_events_for_long(
     state = run(here)
 
     assert state.outcome == UNLIKE_POSTHOG
-    assert "does not answer like PostHog" in state.reason
+    assert "does not respond like PostHog" in state.reason
     assert len(receiver.requests) == 1
     assert pending(here) == sent
     assert not here.spool.flusher_is_due(time.time() + 10)
@@ -495,7 +495,7 @@ def test_events_are_kept_where_the_identifier_is_missing(here: Checkout, receive
 
     assert (state.outcome, state.reason) == (
         "off",
-        "analytics are off: onramp.lock holds no valid identifier; `enable` writes one",
+        "analytics are off: onramp.lock contains no valid identifier; run `enable` to create one",
     )
     assert (receiver.requests, pending(here)) == ([], sent)
 

@@ -52,7 +52,7 @@ def test_without_any_page_the_notice_names_the_command_that_shows_it(checkout: C
 def test_the_notice_says_at_once_where_that_is_so(checkout: Checkout, receiver: Receiver) -> None:
     configure(checkout, receiver.url, ANALYTICS_SEND="at-once")
 
-    assert "Events are sent at once, some seconds after a command.\n" in checkout.run("enable").stdout
+    assert "Events are sent a few seconds after each command.\n" in checkout.run("enable").stdout
 
 
 def test_enable_where_it_is_on_says_so_and_changes_nothing(checkout: Checkout) -> None:
@@ -68,7 +68,10 @@ def test_enable_where_it_is_on_says_so_and_changes_nothing(checkout: Checkout) -
     [
         ({"host": "https://other.example.com"}, "you have not agreed that events are sent to this project"),
         ({"key": "phc_anotherprojectaltogether"}, "you have not agreed that events are sent to this project"),
-        ({"ANALYTICS_SEND": "at-once"}, "you have agreed to sending once a day, and events would be sent at once"),
+        (
+            {"ANALYTICS_SEND": "at-once"},
+            "you have agreed to send events once a day, but they would be sent after each command",
+        ),
     ],
     ids=["another host", "another key", "at once instead of daily"],
 )
@@ -141,7 +144,7 @@ def test_disable_says_how_many_events_and_which_identifier_are_gone(opted_in: Ch
     opted_in.track()
 
     assert opted_in.run("disable").stdout == (
-        "Analytics disabled. 2 queued events deleted. Nothing is sent any more.\n"
+        "Analytics disabled. 2 queued events deleted. Nothing more will be sent.\n"
         f"The identifier {ID} is deleted, too; you need it only to ask for deletion.\n"
     )
     assert ID not in opted_in.lock.read_text()
@@ -155,7 +158,7 @@ def test_disable_where_it_is_off_says_so(checkout: Checkout, was: str) -> None:
         checkout.run("disable")
     before = checkout.files()
 
-    assert checkout.run("disable").stdout == "Analytics are off, and were before. Nothing is sent.\n"
+    assert checkout.run("disable").stdout == "Analytics are already off.\n"
     assert checkout.files() == before
 
 
@@ -189,7 +192,7 @@ def test_show_id_prints_the_identifier_alone_or_says_that_there_is_none(checkout
     checkout.opt_in()
 
     assert before.returncode == 1
-    assert "there is no identifier yet: `onramp-analytics enable` makes one" in before.stderr
+    assert "no identifier yet: run `onramp-analytics enable` to create one" in before.stderr
     assert checkout.run("show-id").stdout == f"{ID}\n"
 
 

@@ -63,7 +63,7 @@ def test_to_be_off_is_not_wrong(checkout: Checkout) -> None:
     assert found["consent"] == [(health.OK, "analytics are off: you have not opted in")]
     assert [found[what][0][0] for what in ("host", "files", "certificates")] == [health.NOTE] * 3
     assert checkout.files() == {"make.d/analytics.conf", "onramp.spool"}
-    assert "No problem found." in checkout.run("doctor").stdout
+    assert "No problems found." in checkout.run("doctor").stdout
 
 
 def lock_is_damaged(checkout: Checkout) -> None:
@@ -123,7 +123,7 @@ def program_has_moved(checkout: Checkout) -> None:
     [
         (lock_is_damaged, "onramp.lock", "is damaged"),
         (lock_is_a_link, "onramp.lock", "is not a readable file: move it away"),
-        (spool_is_a_fifo, "files", "onramp.spool is not of the right kind: move it away"),
+        (spool_is_a_fifo, "files", "onramp.spool has the wrong file type: move it away"),
         (stamp_is_a_folder, "files", "not-before is not of the right kind"),
         (segment_is_a_link, "files", "1-1.0 is not of the right kind"),
         (log_is_a_hard_link, "files", "sent is not of the right kind"),
@@ -220,7 +220,7 @@ def test_a_folder_that_is_not_compared_is_a_note(opted_in: Checkout) -> None:
 
     (found,) = doctor(opted_in)["enabled"]
 
-    said = "services-enabled/ is not compared: it is missing, unreadable, without .keep, or too large"
+    said = "services-enabled/ is skipped: it is missing, unreadable or too large, or has no .keep file"
     assert found == (health.NOTE, said)
     assert said in " ".join(opted_in.run("status").stdout.split())
 
@@ -288,8 +288,8 @@ def test_what_make_runs_is_shown(opted_in: Checkout) -> None:
 @pytest.mark.parametrize(
     ("answer", "state", "said"),
     [
-        (None, health.OK, "answers like PostHog"),
-        (Answer(400, b"batch is empty"), health.OK, "answers like PostHog"),
+        (None, health.OK, "responds like PostHog"),
+        (Answer(400, b"batch is empty"), health.OK, "responds like PostHog"),
         (Answer(401, b"API key is not valid"), health.WRONG, "401: API key is not valid"),
         (CAPTIVE_PORTAL, health.WRONG, "not answer like PostHog"),
         (Answer(drop=True), health.WRONG, "the connection broke"),
@@ -316,7 +316,7 @@ def test_online_contacts_the_server_without_any_event(
 def test_the_server_is_not_contacted_while_analytics_are_off(
     opted_in: Checkout, receiver: Receiver, env: dict[str, str]
 ) -> None:
-    assert doctor(opted_in, "--online", env=env)["online"] == [(health.NOTE, "not contacted, since analytics are off")]
+    assert doctor(opted_in, "--online", env=env)["online"] == [(health.NOTE, "not contacted because analytics are off")]
     assert receiver.requests == []
 
 
@@ -338,7 +338,7 @@ def test_it_ends_with_a_verdict_and_explains_its_marks(opted_in: Checkout) -> No
     assert any(line.startswith("✗  files ") for line in lines)
     assert max(map(len, lines)) <= 80
     assert lines[-1] == "1 problem found. (✓ fine, · worth knowing, ✗ to be fixed)"
-    assert well.stdout.splitlines()[-1] == "No problem found. (✓ fine, · worth knowing, ✗ to be fixed)"
+    assert well.stdout.splitlines()[-1] == "No problems found. (✓ fine, · worth knowing, ✗ to be fixed)"
     assert (well.returncode, done.returncode, done.stderr) == (0, 1, "")
 
 

@@ -51,9 +51,7 @@ def test_outside_a_checkout_a_command_says_what_to_do(tmp_path: Path, environmen
     )
 
     assert done.returncode == 1
-    assert done.stderr == (
-        "onramp-analytics: this is not an OnRamp checkout: change to one, or name it with --root DIR\n"
-    )
+    assert done.stderr == ("onramp-analytics: not an OnRamp checkout: change to one, or use --root DIR\n")
 
 
 def test_a_folder_that_does_not_exist_is_named(tmp_path: Path, environment: dict[str, str]) -> None:

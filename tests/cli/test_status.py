@@ -26,7 +26,7 @@ def flat(text: str) -> str:
 def test_it_says_first_whether_and_why_and_last_how_to_change_it(opted_in: Checkout) -> None:
     lines = opted_in.run("status").stdout.splitlines()
 
-    assert lines[0] == "Analytics are on: onramp.lock says ANALYTICS_ENABLED=1."
+    assert lines[0] == "Analytics are on: onramp.lock contains ANALYTICS_ENABLED=1."
     assert lines[-1] == "To turn them off: make analytics-disable"
 
 
@@ -35,7 +35,7 @@ def test_it_says_first_whether_and_why_and_last_how_to_change_it(opted_in: Check
     [
         ({}, "", "you have not opted in", "make analytics-enable"),
         ({"DO_NOT_TRACK": "1"}, "", "DO_NOT_TRACK is set", None),
-        ({VARIABLE: "0"}, "", "ONRAMP_ANALYTICS_ENABLED says off", None),
+        ({VARIABLE: "0"}, "", "ONRAMP_ANALYTICS_ENABLED turns them off", None),
         ({VARIABLE: "1"}, "", "the notice was not shown yet", "make analytics-enable"),
         ({VARIABLE: "1"}, "DO_NOT_TRACK=1", "a .env file of the checkout mentions DO_NOT_TRACK", None),
     ],
@@ -243,6 +243,6 @@ def test_what_stands_in_the_way_is_named_and_outlives_every_command(
         assert "Traceback" not in done.stderr
         assert len(done.stderr.splitlines()) <= 1
 
-    assert any(f"{name} is not of the right kind: move it away" in problem for problem in problems)
+    assert any(f"{name} has the wrong file type: move it away" in problem for problem in problems)
     assert os.listdir(victim) == ["precious"]
     assert (victim / "precious").read_text() == "precious"

@@ -123,9 +123,9 @@ def test_after_a_failure_half_way_it_says_what_is_there_and_the_next_run_goes_on
 @pytest.mark.parametrize(
     ("answer", "sentence"),
     [
-        (Answer(302, b"", (("Location", "http://127.0.0.1:9/"),)), "does not answer like PostHog's application"),
-        (CAPTIVE_PORTAL, "does not answer like PostHog's application"),
-        (Answer(200, b'{"status": "Ok"}', JSON), "does not answer like PostHog's application"),
+        (Answer(302, b"", (("Location", "http://127.0.0.1:9/"),)), "does not respond like PostHog's application"),
+        (CAPTIVE_PORTAL, "does not respond like PostHog's application"),
+        (Answer(200, b'{"status": "Ok"}', JSON), "does not respond like PostHog's application"),
         (Answer(429, b'{"detail": "Request was throttled."}', JSON), "429 (Request was throttled.): it allows no more"),
         (Answer(500, b"oops"), "answered 500: try again later"),
         (Answer(drop=True), "was not reached: the connection broke"),
@@ -164,7 +164,7 @@ def test_a_key_that_posthog_does_not_know_is_told_from_one_that_may_not(
     ("env", "sentence"),
     [
         ({"POSTHOG_PERSONAL_API_KEY": ""}, "no personal key: set POSTHOG_PERSONAL_API_KEY"),
-        ({"POSTHOG_PERSONAL_API_KEY": PROJECT_KEY}, "holds a project's key (phc_…), which can only send events"),
+        ({"POSTHOG_PERSONAL_API_KEY": PROJECT_KEY}, "contains a project key (phc_…), which can only send events"),
         ({"POSTHOG_PERSONAL_API_KEY": "phx_a b"}, "must be a personal key"),
         ({"POSTHOG_PROJECT_ID": ""}, "POSTHOG_PROJECT_ID must be the project's number"),
         ({"POSTHOG_PROJECT_ID": "1/../2"}, "POSTHOG_PROJECT_ID must be the project's number"),

@@ -262,7 +262,7 @@ def test_badges_of_services_that_are_no_longer_shown_are_deleted(application: Ap
     assert "240+" not in (tmp_path / "badges" / "plex.svg").read_text()
 
 
-NOT_POSTHOG = "does not answer like PostHog's application"
+NOT_POSTHOG = "does not respond like PostHog's application"
 FAILURES = [
     (refuses(400, "illegal_type", "Unknown function"), "answered 400 (Unknown function): it does not take the query"),
     (refuses(401, "authentication_failed", "Incorrect credentials."), "it does not know the key"),
@@ -277,7 +277,7 @@ FAILURES = [
     (CAPTIVE_PORTAL, NOT_POSTHOG),
     (Answer(302, b"", (("Location", "http://127.0.0.1:9/"),)), NOT_POSTHOG),
     (says(200, {"columns": ["a"]}), NOT_POSTHOG),
-    (says(200, {"columns": ["a"], "results": [[1]], "hasMore": True}), "and has more: ask for fewer days"),
+    (says(200, {"columns": ["a"], "results": [[1]], "hasMore": True}), "and has more: use fewer days"),
     (Answer(drop=True), "was not reached"),
 ]
 

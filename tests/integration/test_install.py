@@ -312,7 +312,7 @@ def test_purge_keeps_the_lines_of_others_and_replaces_the_file_whole(onramp: OnR
     said = onramp.command("uninstall", str(onramp.path), "--purge")
 
     assert onramp.lock.read_text() == "OTHERS=1\n"
-    assert "changed onramp.lock: the lines of others are kept\n" in said
+    assert "changed onramp.lock: all other settings are kept\n" in said
     assert "ANALYTICS_ID=" in (tmp_path / "as-it-was").read_text()
 
 

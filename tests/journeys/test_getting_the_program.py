@@ -66,7 +66,7 @@ def test_says_what_from_where_and_with_what_asks_installs_and_enables(bare: OnRa
     status, output = enable(bare, "y")
 
     assert status == 0, output
-    assert "The program onramp-analytics is not installed." in output
+    assert "onramp-analytics is not installed." in output
     assert f"It can be installed from make.d/{WHEEL} in this checkout" in output
     assert f"for you alone, with {tool}" in output
     assert words(bare) == expected

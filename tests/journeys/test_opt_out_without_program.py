@@ -212,7 +212,7 @@ def test_status_says_what_onramp_lock_says(bare: OnRamp) -> None:
     done = bare.make("analytics-status")
 
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.startswith("onramp.lock says ANALYTICS_ENABLED=1, but the program is not installed")
+    assert done.stdout.startswith("onramp.lock contains ANALYTICS_ENABLED=1, but the program is not installed")
 
 
 def test_events_shows_the_page_of_the_checkout(bare: OnRamp) -> None:

@@ -139,7 +139,7 @@ def test_a_server_that_drips_is_cut_off_at_the_deadline(receiver: Receiver, monk
 
     kind, reason = send(destination_of(receiver))
 
-    assert (kind, reason) == (UNREACHED, "no whole answer within 0 s: check the network connection")
+    assert (kind, reason) == (UNREACHED, "no complete response within 0 s: check the network connection")
     assert time.monotonic() - started < 2
 
 
@@ -188,7 +188,7 @@ def test_a_certificate_that_nobody_vouches_for_is_not_trusted() -> None:
     trustme.CA().issue_cert("127.0.0.1").configure_cert(context)
 
     with Receiver(tls=context) as receiver:
-        assert_unreached(send(destination_of(receiver)), "no trusted TLS connection to the host: check ")
+        assert_unreached(send(destination_of(receiver)), "the TLS connection to the host is not trusted: check ")
         assert receiver.requests == []
 
 
