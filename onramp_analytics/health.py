@@ -160,7 +160,7 @@ def _faults(spool: Spool) -> Iterator[str]:
             continue  # it is not there, or below something that was reported already
         is_kind = stat.S_ISDIR if path == spool.folder else stat.S_ISREG
         if not is_kind(found.st_mode) or (stat.S_ISREG(found.st_mode) and found.st_nlink != 1):
-            yield f"{os.fsdecode(path)} has the wrong file type: move it away"
+            yield f"{os.fsdecode(path)} has an unexpected type or is a hard link: move it away"
         elif not is_ours(found):
             yield f"{os.fsdecode(path)} belongs to another user: move it away"
         elif not os.access(path, os.R_OK | os.W_OK):
@@ -317,6 +317,6 @@ def _byte_code() -> Check:
     missing = [name for name in HOT if not os.path.exists(cache_from_source(os.path.join(here, f"{name}.py")))]
     if missing and not os.access(here, os.W_OK):
         remedy = f"as its owner, run `python3 -m compileall {here}`"
-        said = f"is missing, so Python recompiles the program for every command: {remedy}"
+        said = f"the byte-code is missing, so Python compiles the program for every command: {remedy}"
         return Check("byte-code", WRONG, said)
     return Check("byte-code", OK, "present" if not missing else "will be written by the next command")

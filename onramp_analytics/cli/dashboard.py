@@ -42,7 +42,8 @@ _FOLDERS = {"service": ("services-available", "services-available/games"), "over
 @click.option(
     "--at-least",
     type=click.IntRange(min=rounding.AT_LEAST),
-    help=f"With --publish: hide anything fewer installations use (default: {rounding.AT_LEAST}).",
+    metavar="N",
+    help=f"With --publish: hide what fewer than N installations use (default: {rounding.AT_LEAST}).",
 )
 @as_json
 @click.pass_context

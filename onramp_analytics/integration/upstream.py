@@ -54,7 +54,7 @@ def find(root: bytes, upstream: str | None) -> Commit:
         CouldNot: the repository does not answer, or the clone lacks the commit.
     """
     if upstream is not None:
-        return Commit(_tracked(root, upstream), f"{upstream} of this clone")
+        return Commit(_tracked(root, upstream), f"{upstream} in this clone")
     commit = _asked()
     if not _has(root, commit):
         raise CouldNot(

@@ -27,9 +27,9 @@ def test_the_notice_has_its_lines_in_order(checkout: Checkout) -> None:
         "Analytics enabled. OnRamp collects anonymous usage statistics to improve the project.",
         "No personal data or infrastructure details are collected.",
         "",
-        "Recorded: names that OnRamp publishes of services, overrides and commands; success, duration, kind of error.",
-        "What is enabled here is counted now, and again twice a year.",
-        "Events go to https://eu.i.posthog.com, run by help@example.org.",
+        "Recorded: services, overrides and commands that OnRamp publishes; success, duration and type of error.",
+        "Services and overrides that are enabled are counted now and again twice a year.",
+        "Events are sent to https://eu.i.posthog.com, run by help@example.org.",
         "Events are sent once a day, a day after they happened, so you can see them, send them, or delete them before.",
         "",
         "To disable: make analytics-disable",
@@ -66,8 +66,8 @@ def test_enable_where_it_is_on_says_so_and_changes_nothing(checkout: Checkout) -
 @pytest.mark.parametrize(
     ("changed", "sentence"),
     [
-        ({"host": "https://other.example.com"}, "you have not agreed that events are sent to this project"),
-        ({"key": "phc_anotherprojectaltogether"}, "you have not agreed that events are sent to this project"),
+        ({"host": "https://other.example.com"}, "you have not agreed to send events to this project"),
+        ({"key": "phc_anotherprojectaltogether"}, "you have not agreed to send events to this project"),
         (
             {"ANALYTICS_SEND": "at-once"},
             "you have agreed to send events once a day, but they would be sent after each command",
@@ -107,7 +107,7 @@ def test_enable_refuses_with_do_not_track_and_says_what_to_do(checkout: Checkout
     done = checkout.run("enable", env={"DO_NOT_TRACK": "1"}, check=False)
 
     assert done.returncode == 1
-    assert "DO_NOT_TRACK is set, and nothing overrides it: unset it" in done.stderr
+    assert "DO_NOT_TRACK is set and cannot be overridden: unset it" in done.stderr
     assert checkout.files() == set()
 
 
@@ -116,7 +116,7 @@ def test_enable_says_when_something_still_keeps_analytics_off(checkout: Checkout
 
     done = checkout.run("enable")
 
-    assert done.stderr == "Analytics stay off for now: a .env file of the checkout mentions DO_NOT_TRACK.\n"
+    assert done.stderr == "Analytics remain off: a .env file of the checkout mentions DO_NOT_TRACK.\n"
     assert checkout.pending() == []
 
 
@@ -130,7 +130,7 @@ def test_enable_in_a_copied_checkout_deletes_what_was_queued_and_says_how_many(o
     off = copy.run("status").stdout
     said = copy.run("enable").stdout
 
-    assert "`make analytics-enable` deletes 2 events first" in " ".join(off.split())
+    assert "`make analytics-enable` and `make analytics-disable` will delete 2 events" in " ".join(off.split())
     assert said.endswith("Deleted first: 2 events, queued by another user or in another folder.\n")
     assert copy.pending() == []
     assert copy.status()["id"] not in (ID, None)
@@ -145,7 +145,7 @@ def test_disable_says_how_many_events_and_which_identifier_are_gone(opted_in: Ch
 
     assert opted_in.run("disable").stdout == (
         "Analytics disabled. 2 queued events deleted. Nothing more will be sent.\n"
-        f"The identifier {ID} is deleted, too; you need it only to ask for deletion.\n"
+        f"Your identifier was {ID}. You need it only to ask for the deletion of events that were sent.\n"
     )
     assert ID not in opted_in.lock.read_text()
     assert opted_in.files() == {"onramp.lock"}
@@ -204,7 +204,7 @@ def test_reset_id_prints_the_new_identifier_alone_and_counts_what_is_gone(opted_
 
     assert events.is_uuid4(done.stdout.strip())
     assert done.stdout.strip() != ID
-    assert done.stderr == "1 queued event deleted with the old identifier.\n"
+    assert done.stderr == "1 queued event of the old identifier deleted.\n"
     assert opted_in.run("show-id").stdout == done.stdout
     assert opted_in.pending() == []
 
@@ -213,7 +213,7 @@ def test_reset_id_while_off_says_that_there_is_none(checkout: Checkout) -> None:
     done = checkout.run("reset-id", check=False)
 
     assert done.returncode == 1
-    assert "there is no identifier to replace" in done.stderr
+    assert "no identifier to replace" in done.stderr
     assert checkout.files() == set()
 
 

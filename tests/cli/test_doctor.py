@@ -123,14 +123,14 @@ def program_has_moved(checkout: Checkout) -> None:
     [
         (lock_is_damaged, "onramp.lock", "is damaged"),
         (lock_is_a_link, "onramp.lock", "is not a readable file: move it away"),
-        (spool_is_a_fifo, "files", "onramp.spool has the wrong file type: move it away"),
-        (stamp_is_a_folder, "files", "not-before is not of the right kind"),
-        (segment_is_a_link, "files", "1-1.0 is not of the right kind"),
-        (log_is_a_hard_link, "files", "sent is not of the right kind"),
+        (spool_is_a_fifo, "files", "onramp.spool has an unexpected type or is a hard link: move it away"),
+        (stamp_is_a_folder, "files", "not-before has an unexpected type or is a hard link"),
+        (segment_is_a_link, "files", "1-1.0 has an unexpected type or is a hard link"),
+        (log_is_a_hard_link, "files", "sent has an unexpected type or is a hard link"),
         (spool_is_full, "spool", "the spool is full"),
-        (too_much_is_spilled, "spool", "1,000 events are in files of their own"),
+        (too_much_is_spilled, "spool", "1,000 events are in separate files"),
         (last_send_failed, "last send", "refused the connection"),
-        (clock_was_put_back, "clock", "onramp.spool is newer than now"),
+        (clock_was_put_back, "clock", "onramp.spool has a modification time in the future"),
         (program_has_moved, "program", "gone/make_entry.py, which does not exist: run `onramp-analytics enable`"),
     ],
     ids=lambda each: each.__name__ if callable(each) else "",
@@ -149,7 +149,7 @@ def test_what_is_wrong_is_named_by_doctor_and_by_status(
     ("env", "what", "said"),
     [
         ({"ONRAMP_ANALYTICS_API_KEY": ""}, "key", "is set without ONRAMP_ANALYTICS_API_KEY"),
-        ({"ONRAMP_ANALYTICS_API_KEY": "phx_secretsecret"}, "key", "holds a personal secret"),
+        ({"ONRAMP_ANALYTICS_API_KEY": "phx_secretsecret"}, "key", "contains a personal secret"),
         ({"ONRAMP_ANALYTICS_HOST": "http://example.com"}, "host", "must begin with https://"),
         ({"REQUESTS_CA_BUNDLE": "/nowhere/ca.pem"}, "certificates", "REQUESTS_CA_BUNDLE names a file"),
     ],
@@ -172,7 +172,7 @@ def test_a_stopped_process_that_holds_the_lock_is_named(opted_in: Checkout) -> N
 
     os.close(held)
     assert found[0] == health.WRONG
-    assert "onramp.spool.lock is held by a process that does not move" in found[1]
+    assert "onramp.spool.lock is held by a stuck process" in found[1]
     assert "lock" not in doctor(opted_in)
 
 
@@ -291,8 +291,8 @@ def test_what_make_runs_is_shown(opted_in: Checkout) -> None:
         (None, health.OK, "responds like PostHog"),
         (Answer(400, b"batch is empty"), health.OK, "responds like PostHog"),
         (Answer(401, b"API key is not valid"), health.WRONG, "401: API key is not valid"),
-        (CAPTIVE_PORTAL, health.WRONG, "not answer like PostHog"),
-        (Answer(drop=True), health.WRONG, "the connection broke"),
+        (CAPTIVE_PORTAL, health.WRONG, "not respond like PostHog"),
+        (Answer(drop=True), health.WRONG, "the connection failed"),
     ],
     ids=["PostHog", "an empty batch", "a wrong key", "a captive portal", "a reset"],
 )
@@ -337,8 +337,8 @@ def test_it_ends_with_a_verdict_and_explains_its_marks(opted_in: Checkout) -> No
     assert lines[0].startswith("✓  checkout ")
     assert any(line.startswith("✗  files ") for line in lines)
     assert max(map(len, lines)) <= 80
-    assert lines[-1] == "1 problem found. (✓ fine, · worth knowing, ✗ to be fixed)"
-    assert well.stdout.splitlines()[-1] == "No problems found. (✓ fine, · worth knowing, ✗ to be fixed)"
+    assert lines[-1] == "1 problem found. (✓ OK, · note, ✗ problem)"
+    assert well.stdout.splitlines()[-1] == "No problems found. (✓ OK, · note, ✗ problem)"
     assert (well.returncode, done.returncode, done.stderr) == (0, 1, "")
 
 
@@ -351,7 +351,7 @@ def test_an_ascii_terminal_gets_ascii_marks(opted_in: Checkout) -> None:
     assert done.stdout.isascii()
     assert done.stdout.startswith("ok  checkout ")
     assert "!!  files " in done.stdout
-    assert done.stdout.endswith("1 problem found. (ok fine, -- worth knowing, !! to be fixed)\n")
+    assert done.stdout.endswith("1 problem found. (ok OK, -- note, !! problem)\n")
 
 
 def test_a_long_path_is_shown_whole(opted_in: Checkout) -> None:

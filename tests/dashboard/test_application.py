@@ -128,7 +128,7 @@ def test_after_a_failure_half_way_it_says_what_is_there_and_the_next_run_goes_on
         (Answer(200, b'{"status": "Ok"}', JSON), "does not respond like PostHog's application"),
         (Answer(429, b'{"detail": "Request was throttled."}', JSON), "429 (Request was throttled.): it allows no more"),
         (Answer(500, b"oops"), "answered 500: try again later"),
-        (Answer(drop=True), "was not reached: the connection broke"),
+        (Answer(drop=True), "was not reached: the connection failed"),
     ],
     ids=["redirect", "portal", "another service", "throttled", "server error", "reset"],
 )

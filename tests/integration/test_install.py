@@ -47,7 +47,7 @@ def a_wheel(folder: Path, version: str = "9.9.0", name: str = "onramp-analytics"
 
 
 def again(onramp: OnRamp, *words: str, check: bool = True) -> str:
-    """Run `install` with nothing but what is given: the rest is kept."""
+    """Run `install` with nothing but what is given: the remaining events stay queued."""
     return onramp.command("install", str(onramp.path), *UPSTREAM, *words, check=check)
 
 
@@ -405,7 +405,7 @@ def test_uninstall_deletes_nothing_that_is_not_ours_alone(onramp: OnRamp, prepar
 @pytest.mark.parametrize(
     ("words", "reason"),
     [
-        (["--api-key", "phx_secret123"], "--api-key holds a personal secret"),
+        (["--api-key", "phx_secret123"], "--api-key contains a personal secret"),
         (["--api-key", "nonsense"], "--api-key is "),
         (["--host", "http://example.com"], "--host must begin with https://"),
         (["--host", "https://example.com/\x1b[2J"], "--host"),
@@ -489,7 +489,7 @@ def test_root_changes_nothing_in_the_checkout_of_another_user(onramp: OnRamp, co
 
     said = onramp.command(command, str(onramp.path), check=False)
 
-    assert "this checkout is nobody's: run sudo -u nobody onramp-analytics" in said
+    assert "this checkout belongs to nobody: run sudo -u nobody onramp-analytics" in said
     assert everything(onramp) == before
 
 

@@ -252,4 +252,4 @@ def test_a_command_that_an_older_program_does_not_know_says_what_to_do(bare: OnR
     done = bare.make("analytics-results")
 
     assert done.returncode == 2
-    assert "onramp-analytics 0.2.0 is older than version 0.3.0, which this checkout wants" in done.stderr
+    assert "onramp-analytics 0.2.0 is older than version 0.3.0, which this checkout requires" in done.stderr

@@ -191,7 +191,7 @@ def test_root_touches_nothing_in_a_checkout_of_another_user(bare: OnRamp, comman
     done = bare.make(f"analytics-{command}")
 
     assert done.returncode == 2
-    assert f"this checkout is nobody's: run sudo -u nobody make analytics-{command}\n" in done.stderr
+    assert f"this checkout belongs to nobody: run sudo -u nobody make analytics-{command}\n" in done.stderr
     assert (bare.lock.read_text(), left(bare)) == before
 
 

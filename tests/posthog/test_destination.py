@@ -195,7 +195,7 @@ def test_a_host_that_cannot_be_right_is_refused_with_one_sentence(host: str, sen
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("phx_bait", "holds a personal secret"),
+        ("phx_bait", "contains a personal secret"),
         ("bait", "is not a valid PostHog project key"),
         ("phc_bait\nX: y", "is not a valid PostHog project key"),
         ("phc_bait ", "is not a valid PostHog project key"),
