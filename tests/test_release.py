@@ -46,7 +46,9 @@ def test_man_reads_the_page_without_a_warning() -> None:
     )
 
     assert done.stderr == ""
-    assert "onramp-analytics track [OPTIONS] EVENT [KEY=VALUE]..." in done.stdout
+    assert "onramp-analytics track EVENT [KEY=VALUE]..." in done.stdout
+    sections = ("FILES", "ENVIRONMENT", "EXIT STATUS", "EXAMPLES", "SEE ALSO")
+    assert [line for line in done.stdout.splitlines() if line in sections] == list(sections)
 
 
 def complete(shell: str, script: str) -> list[str]:
@@ -154,7 +156,7 @@ def test_zsh_shows_a_description_whole_and_adds_no_space_after_the_name_of_a_pro
 
     offered = complete("zsh", f"{stubs}; source docs/completions/zsh/_{PROGRAM}; {ask}")
 
-    assert offered == [f"duration_ms=:{WHOLE}", "-U -S ''"]
+    assert offered == [f"duration_ms=:{WHOLE}", "-U", "-S", "''"]
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,7 @@ class Zsh(ZshComplete):
     source_template = ZshComplete.source_template.replace(
         'completions_with_descriptions+=("$key":"$descr")',
         'completions_with_descriptions+=("$key":"$descr")\n                [[ "$key" != *= ]] || suffix=(-S "")',
-    ).replace("completions_with_descriptions -U", "completions_with_descriptions -U $suffix")
+    ).replace("completions_with_descriptions -U", 'completions_with_descriptions -U "${suffix[@]}"')
     source_template = source_template.replace("local -a response\n", "local -a response suffix\n")
 
 

@@ -50,10 +50,10 @@ def _covers(root: bytes, now: consent.Consent) -> bool:
 @click.command(hidden=True)
 @click.pass_context
 def notice(context: click.Context) -> None:
-    """Show on standard error, once, what is to be known; make runs it after a command on a terminal.
+    """Show the notice once, on standard error.
 
-    Where the environment alone turns analytics on this is the whole notice, and does what `enable` does. Where the
-    catalog has something newer than the person agreed to it is one line.
+    make runs it after a command on a terminal. If the environment alone turns analytics on, it shows the complete
+    notice and does what `enable` does. If the catalog is newer than what the user agreed to, it prints one line.
     """
     with suppress(CouldNot):  # then it is shown again, and nothing is recorded before
         root = checkout(context)

@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import time
+from itertools import chain
 from pathlib import Path
 
 import click
@@ -67,7 +68,8 @@ def test_every_command_explains_itself() -> None:
         assert command.help, name
         summary = command.get_short_help_str()  # as the help and the completions show it
         assert len(summary) <= 45, name
-        assert summary.endswith(".") and not summary.endswith("..."), name
+        assert summary.endswith("."), name
+        assert not summary.endswith("..."), name
         for parameter in command.params:
             assert not isinstance(parameter, click.Option) or parameter.help, f"{name} {parameter.name}"
 
@@ -77,7 +79,7 @@ def test_the_help_lists_every_command_in_a_section(checkout: Checkout) -> None:
     listed = {title: re.findall(r"^  (\S+)", lines, re.MULTILINE) for title, lines in sections if title != "Options"}
 
     assert list(listed) == ["Consent", "Look", "Send", "Maintain"]
-    assert sorted(sum(listed.values(), [])) == sorted(n for n, c in commands.commands.items() if not c.hidden)
+    assert sorted(chain(*listed.values())) == sorted(n for n, c in commands.commands.items() if not c.hidden)
 
 
 @pytest.mark.parametrize("arguments", [["track", "service_disabled", "-h"], []])
