@@ -1,13 +1,13 @@
-"""What a person can mend. `cli` prints the sentence and nothing else.
+"""Errors that the user can fix. `cli` prints only the message.
 
-CouldNot            exit 1: the machine, the network or the settings are in the way
-└── Misconfigured   ... because of what the environment says
+CouldNot            exit status 1: the machine, the network or a setting prevents it
+└── Misconfigured   the destination is not configured correctly
 """
 
 from __future__ import annotations
 
 
-class CouldNot(Exception):  # noqa: N818  (the word of the contract's exit status 1)
+class CouldNot(Exception):  # noqa: N818  (named after exit status 1: could not)
     """One sentence: what is wrong, where, and what to do."""
 
 

@@ -268,7 +268,7 @@ class Run:
 
 
 def _nothing_accepted(reason: str) -> Stop:
-    what = f"the host refuses every event, so it may not be PostHog: {reason}"
+    what = f"the host refuses every event, so it is probably not PostHog: {reason}"
     return Stop(UNLIKE_POSTHOG, f"{what}: check the host's name and port")
 
 

@@ -80,7 +80,7 @@ def notice_text(root: bytes) -> str:
     return echo(
         "Analytics enabled. OnRamp collects anonymous usage statistics to improve the project.\n"
         "No personal data or infrastructure details are collected.\n\n"
-        "Recorded: services, overrides and commands that OnRamp publishes; success, duration and type of error.\n"
+        "Recorded: services, overrides and commands that OnRamp publishes; success, duration, error type.\n"
         "Services and overrides that are enabled are counted now and again twice a year.\n"
         f"{where_text(root)}{f', run by {contact}' if contact else ''}.\n"
         f"{schedule(destination.send(root, os.environ))}\n\n"

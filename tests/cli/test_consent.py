@@ -27,7 +27,7 @@ def test_the_notice_has_its_lines_in_order(checkout: Checkout) -> None:
         "Analytics enabled. OnRamp collects anonymous usage statistics to improve the project.",
         "No personal data or infrastructure details are collected.",
         "",
-        "Recorded: services, overrides and commands that OnRamp publishes; success, duration and type of error.",
+        "Recorded: services, overrides and commands that OnRamp publishes; success, duration, error type.",
         "Services and overrides that are enabled are counted now and again twice a year.",
         "Events are sent to https://eu.i.posthog.com, run by help@example.org.",
         "Events are sent once a day, a day after they happened, so you can see them, send them, or delete them before.",
