@@ -245,7 +245,7 @@ def _without_password(url: str) -> str:
         parts = urllib.parse.urlsplit(url)
         address = f"{parts.scheme}://{parts.hostname}" + (f":{parts.port}" if parts.port else "")
     except ValueError:
-        return "not a valid address"
+        return "not a valid URL"
     return f"{address} with a password" if "@" in parts.netloc else address
 
 

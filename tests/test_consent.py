@@ -100,11 +100,11 @@ def test_without_a_random_identifier_analytics_are_off_and_why_says_what_to_do(f
     now = decide(ON.replace(ID.encode(), found.encode()))
 
     assert (now.on, now.id) == (False, "")
-    assert "`enable` writes one" in now.why
+    assert "run `enable` to create one" in now.why
 
 
 def test_a_copied_checkout_says_why_it_is_off() -> None:
-    assert "not written for this folder by you" in decide(ON, is_here=False).why
+    assert "not written by you for this folder" in decide(ON, is_here=False).why
 
 
 # -- what was agreed to ------------------------------------------------------------------------------------------------

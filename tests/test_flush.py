@@ -613,7 +613,7 @@ def test_a_host_that_refuses_everything_costs_no_event(here: Checkout, receiver:
     state = run(here)
 
     assert (state.outcome, state.refused) == (UNLIKE_POSTHOG, 0)
-    assert "something else than PostHog may answer" in state.reason
+    assert "it is probably not PostHog" in state.reason
     assert "check the host's name and port" in state.reason
     assert len(receiver.requests) == 32
     assert pending(here) == sent
@@ -800,7 +800,7 @@ def test_senders_that_are_killed_each_time_are_counted_until_one_comes_to_its_en
         with pytest.raises(Killed):
             detached.linger(here.spool)
         assert history.unfinished(here.spool) == number
-        assert any("never finished" in said for said in here.status()["problems"]) == (number == 3)
+        assert any("did not finish" in said for said in here.status()["problems"]) == (number == 3)
 
     assert "`onramp-analytics flush`" in "".join(here.status()["problems"])
 

@@ -266,7 +266,7 @@ def test_a_proxy_is_named_without_its_password(opted_in: Checkout) -> None:
 
     (found,) = doctor(opted_in, env=env)["proxy"]
 
-    said = "https_proxy is http://proxy.example.com:3128 with a password; HTTP_PROXY is not a valid address"
+    said = "https_proxy is http://proxy.example.com:3128 with a password; HTTP_PROXY is not a valid URL"
     assert sorted(found[1].split("; ")) == sorted(said.split("; "))
 
 

@@ -477,7 +477,7 @@ def test_a_broken_answer_is_an_outcome(answer: bytes) -> None:
         kind, reason = send(Destination(KEY, f"http://127.0.0.1:{port}"))
 
     assert kind in (UNREACHED, UNLIKE_POSTHOG)
-    assert ": check " in reason or "it is tried again" in reason
+    assert ": check " in reason or "it will be tried again" in reason
 
 
 def test_a_name_that_a_dns_blocker_sends_to_this_machine_is_no_tls_error(
