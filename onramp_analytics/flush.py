@@ -25,7 +25,7 @@ from onramp_analytics.errors import CouldNot, Misconfigured
 from onramp_analytics.outbox import history, locks, overview, schedule, segments
 from onramp_analytics.outbox.history import Counts, State
 from onramp_analytics.outbox.schedule import Calendar
-from onramp_analytics.outbox.segments import Pending, Segment
+from onramp_analytics.outbox.segments import Newer, Pending, Segment
 from onramp_analytics.posthog import destination
 from onramp_analytics.posthog.outcome import (
     ACCEPTED,
@@ -144,6 +144,7 @@ class Run:
         self._left: set[bytes] = set()  # stems of segments that cannot be read, or hold events that are too young
         self._doubts = 0
         self._suspects: list[tuple[Pending, str]] = []  # in their order, with the server's reason; see `action`
+        self._young = 0  # the offset in this segment at which the first event begins that is to be kept
         self._end = 0  # the offset in this segment up to which all is done, or under suspicion
         self._parked: list[Callable[[], object]] = []  # what is to be done with the segments before this one then
 
@@ -188,10 +189,11 @@ class Run:
         except OSError:
             self._left.add(segment.stem)
             return
-        self._segment, self._end = segment, segment.offset
+        self._segment, self._end, self._young = segment, segment.offset, 0
         with file:
             for batch in batches(self._due(segments.read(file, self._published))):
                 self._settle(batch)
+        self._acknowledge(self._young)  # so that what was dropped before it is not counted again
         is_whole = segment.stem not in self._left
         if self._suspects:
             self._left.add(segment.stem)
@@ -200,13 +202,24 @@ class Run:
         elif is_whole:
             segments.discard(self._spool, self._segment)
 
-    def _due(self, found: Iterable[Pending | None]) -> Iterator[Pending]:
+    def _due(self, found: Iterable[Pending | Newer | None]) -> Iterator[Pending]:
         """Yield the events up to the first one that is too young; what is behind it waits with it."""
-        for pending in overview.sendable(found, self.counts, self._calendar):
+        for pending in overview.sendable(self._until_newer(found), self.counts, self._calendar):
             if not (self._everything or self._calendar.is_due(pending.event["timestamp"])):
                 self._left.add(self._segment.stem)
+                self._young = pending.start
                 return
             yield pending
+
+    def _until_newer(self, found: Iterable[Pending | Newer | None]) -> Iterator[Pending | Newer | None]:
+        """Yield lines up to the first one of a newer version of this program, which an upgrade will know."""
+        for one in found:
+            if isinstance(one, Newer) and not self._calendar.has_expired(one.timestamp):
+                self._left.add(self._segment.stem)
+                self._young = one.start
+                self.counts.newer += 1
+                return
+            yield one
 
     def _settle(self, batch: list[Pending]) -> None:
         """Send the events of the present identifier, and drop those of a former one."""

@@ -233,7 +233,7 @@ def uuid_of(number: int) -> str:
 def uuids(spool: Spool) -> list[str]:
     """What is queued, in its order."""
     found = (p for file in segments.pending_files(spool) for p in segments.read(file, b"\nservice plex\n"))
-    return [p.event["uuid"] for p in found if p]
+    return [p.event["uuid"] for p in found if isinstance(p, segments.Pending)]
 
 
 @pytest.fixture

@@ -169,9 +169,9 @@ class OnRamp:
         program = () if "--wheel" in words else ("--package", PACKAGE)
         return self.command("install", str(self.path), "--upstream", "origin/main", *program, *words, check=check)
 
-    def opt_in(self) -> None:
+    def opt_in(self, **settings: str) -> None:
         """Write what `enable` writes, and hold back the flusher, so that a test has the spool to itself."""
-        opt_in(self.path, self.env, {})
+        opt_in(self.path, self.env, settings)
         launcher.remember(os.fsencode(self.path))
         self.hold_back_flusher()
 
@@ -224,7 +224,7 @@ class OnRamp:
 
     def tree(self) -> dict[str, str]:
         """Every path but ours and git's, with what it holds."""
-        ours = ("onramp.", "GNUmakefile", "make.d/analytics", ".git/", ".gitignore")
+        ours = ("onramp.", "GNUmakefile", "make.d/analytics", "docs", ".git/", ".gitignore")
         found = {}
         for path in sorted(self.path.rglob("*")):
             name = str(path.relative_to(self.path))

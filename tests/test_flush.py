@@ -17,8 +17,8 @@ from freezegun import freeze_time
 from hypothesis import given
 from hypothesis import strategies as st
 
+from onramp_analytics import __version__, detached, events, flush
 from onramp_analytics import checkout as checkouts
-from onramp_analytics import detached, events, flush
 from onramp_analytics.outbox import history, locks, schedule, segments
 from onramp_analytics.outbox.history import State
 from onramp_analytics.outbox.segments import Pending
@@ -35,7 +35,7 @@ from onramp_analytics.posthog.outcome import (
 )
 from onramp_analytics.receiver import CAPTIVE_PORTAL, OK, Answer, Receiver, Request
 from onramp_analytics.spool import LONGEST_WAIT, Spool
-from tests.conftest import Checkout
+from tests.conftest import Checkout, uuid_of
 
 ID = "550e8400-e29b-41d4-a716-446655440000"
 OTHER_ID = "650e8400-e29b-41d4-a716-446655440000"
@@ -68,7 +68,7 @@ def uuids(found: list[dict[str, Any]]) -> list[str]:
 def pending(checkout: Checkout) -> list[str]:
     published = checkouts.published(checkout.root)
     files = segments.pending_files(checkout.spool)
-    return [p.event["uuid"] for file in files for p in segments.read(file, published) if p]
+    return [p.event["uuid"] for file in files for p in segments.read(file, published) if isinstance(p, Pending)]
 
 
 @pytest.fixture(autouse=True)
@@ -808,3 +808,27 @@ def test_senders_that_are_killed_each_time_are_counted_until_one_comes_to_its_en
 
     assert history.unfinished(here.spool) == 0
     assert here.status()["problems"] == []
+
+
+def test_an_event_of_a_newer_version_is_kept_until_an_upgrade_knows_it(here: Checkout, receiver: Receiver) -> None:
+    first = fill(here, 1)
+    here.spool.append(newer_line(), lambda: True)
+    behind = fill(here, 1, first=2)
+
+    state = run(here)
+    fill(here, 1, first=3)
+    run(here)
+
+    assert (state.outcome, state.sent, state.newer, state.skipped) == ("accepted", 1, 1, 0)
+    assert uuids(receiver.accepted) == [*first, uuid_of(3)]
+    (segment,) = segments.waiting(here.spool)
+    with segments.open_file(here.spool, segment.name, segment.offset) as file:
+        assert file.read().startswith(newer_line())
+    assert "of a newer version of this program are kept" in here.run("flush", check=False).stderr
+    assert behind[0] in pending(here)
+
+
+def newer_line() -> bytes:
+    """An event with a property that this version does not know."""
+    line = events.build("service_disabled", {"service_name": "plex"}, ID, time.time(), (99).to_bytes(16, "big"))
+    return line.replace(b'"$process', b'"new_property":true,"$process').replace(f'"{__version__}"'.encode(), b'"99.0"')

@@ -275,6 +275,34 @@ def test_after_reset_id_only_differences_are_recorded_also_in_the_next_half(
     assert queued(here) == [("service_enabled", "jellyfin", "False")]
 
 
+def test_a_command_that_do_not_track_hides_leaves_its_service_to_the_next_command(
+    counted: Checkout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    enable(counted, "services-enabled/plex.yml")
+    with monkeypatch.context() as hidden:
+        hidden.setenv("DO_NOT_TRACK", "1")
+        compare(counted)
+    before = queued(counted)
+
+    compare(counted)
+
+    assert before == []
+    assert queued(counted) == [("service_enabled", "plex", "True")]
+
+
+def test_opting_out_and_in_again_records_everything_again(counted: Checkout) -> None:
+    enable(counted, "services-enabled/plex.yml")
+    compare(counted)
+
+    optin.disable(counted.root)
+    before = queued(counted)
+    optin.enable(counted.root)
+    optin.notice_was_shown(counted.root)
+
+    assert before == []
+    assert queued(counted) == [("service_enabled", "plex", "True")]
+
+
 def test_trouble_with_the_list_never_loses_the_command_itself(counted: Checkout) -> None:
     Path(os.fsdecode(counted.spool.folder), "enabled").unlink()
     os.mkfifo(os.path.join(counted.spool.folder, b"enabled"))
@@ -319,8 +347,8 @@ def test_no_flusher_is_started_in_the_tool_container(
 
 def test_what_make_did_arrives(tmp_path: Path, receiver: Receiver) -> None:
     onramp = build(tmp_path / "made", os.environ, installed=True)
-    onramp.install("--api-key", KEY, "--host", receiver.url)
-    onramp.opt_in()
+    onramp.install("--api-key", KEY, "--host", receiver.url, "--send", "at-once")
+    onramp.opt_in(ANALYTICS_AGREED_TO=f"{receiver.url} {KEY}")
     (onramp.path / "onramp.spool.d/not-before").unlink()
 
     onramp.make("enable-service", "plex")

@@ -83,6 +83,7 @@ KEYS: dict[str, tuple[tuple[str, str], ...]] = {
         ("last_run.refused", "Number of events that the server refused for good"),
         ("last_run.expired", "Number of events that were dropped because they were older than 90 days"),
         ("last_run.from_the_future", "Number of events that were dropped because they were dated after tomorrow"),
+        ("last_run.newer", "Number of events of a newer version of onramp-analytics, which stay queued"),
         ("last_run.former_id", "Number of events of a former identifier, which were dropped"),
         ("next_try", "When events can be sent next, in seconds since 1970; null for the next command"),
         ("problems", "What is wrong and what to do, as a list of texts"),

@@ -84,6 +84,7 @@ _LEFT_OUT = (
     ("expired", "event", " older than 90 days"),
     ("from_the_future", "event", " dated after tomorrow"),
     ("former_id", "event", " of a former identifier"),
+    ("newer", "event", " of a newer version"),
     ("skipped", "damaged line", ""),
 )
 

@@ -42,7 +42,10 @@ def flush(context: click.Context, timeout: float) -> None:
         return
     if not now.on:
         raise CouldNot(f"nothing was sent because analytics are off: {now.why}")
-    _report(_send(spool, root, until))
+    state = _send(spool, root, until)
+    _report(state)
+    if state.newer:
+        raise CouldNot("events of a newer version of this program are kept: `make analytics-upgrade` sends them")
     if segments.waiting(spool):
         raise CouldNot("some queued events cannot be read: run `onramp-analytics doctor` for details")
 

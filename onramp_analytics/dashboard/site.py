@@ -77,7 +77,7 @@ def _tiles(page: Page, history: list[Page]) -> str:
         ("Most enabled", counts.services, counts.with_services),
         ("Most used command", counts.commands, counts.active),
     ):
-        shown += [(label, row.name, f"on {percent(row.installations, whole)} %") for row in rows[:1]]
+        shown += [(label, row.name, f"on {percent(row.installations, whole)}%") for row in rows[:1]]
     return look.tiles(shown)
 
 
@@ -105,7 +105,7 @@ def _services(page: Page, history: list[Page], link: Link) -> str:
             OWN.get(row.name, row.name),
             [
                 f"{row.installations:,}",
-                f"{percent(row.installations, page.counts.with_services)} %",
+                f"{percent(row.installations, page.counts.with_services)}%",
                 _change(row, before),
             ],
             row.installations,
@@ -123,7 +123,7 @@ def _services(page: Page, history: list[Page], link: Link) -> str:
 
 
 def _share(row: Row, page: Page) -> list[str]:
-    return [f"{row.installations:,}", f"{percent(row.installations, page.counts.with_services)} %"]
+    return [f"{row.installations:,}", f"{percent(row.installations, page.counts.with_services)}%"]
 
 
 def _overrides(page: Page, link: Link) -> str:
@@ -253,7 +253,7 @@ def _change(row: Row, before: dict[str, int]) -> str:
 
 
 def _failed(row: Row) -> str:
-    return f"{row.failed_on:,} ({percent(row.failed_on, row.installations)} %)" if row.failed_on else NOTHING
+    return f"{row.failed_on:,} ({percent(row.failed_on, row.installations)}%)" if row.failed_on else NOTHING
 
 
 def _duration(seconds: float | None) -> str:

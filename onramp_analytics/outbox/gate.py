@@ -11,7 +11,7 @@ import re
 from functools import cache
 from typing import Any
 
-from onramp_analytics import events
+from onramp_analytics import __version__, events
 
 _UUID = "[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
 _TIMESTAMP = r"(?:19[7-9]\d|[2-9]\d{3})-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])T12:00:00\.000000Z"
@@ -79,6 +79,26 @@ def admit(line: bytes, published: bytes) -> tuple[dict[str, Any], bytes] | None:
         "properties": properties,
     }
     return event, line if is_exact else as_line(event)
+
+
+def newer(line: bytes) -> str | None:
+    """Return the timestamp of a line that a newer version of this program wrote; None for any other line.
+
+    Such a line is kept and not sent: the program was downgraded, and the next upgrade knows what it is.
+    """
+    found = _NEWER.fullmatch(line.decode("latin-1"))
+    return found[1] if found and _release(found[2]) > _release(__version__) else None
+
+
+_NEWER = re.compile(
+    rf'\{{"event":"[a-z_]{{1,40}}","uuid":"{_UUID}","distinct_id":"{_UUID}","timestamp":"({_TIMESTAMP})",'
+    rf'"properties":\{{[ -~]{{0,2000}},"\$lib_version":"({_VERSION})"\}}\}}\n?'
+)
+
+
+def _release(version: str) -> tuple[int, ...]:
+    """Return the numbers of a version before any suffix: 0.2.0rc1 is (0, 2, 0)."""
+    return tuple(int(number) for number in re.match(r"[\d.]*\d", version)[0].split("."))  # type: ignore[index]
 
 
 def as_line(value: dict[str, Any]) -> bytes:

@@ -41,6 +41,7 @@ class Counts:
         expired: events that were too old to be sent.
         from_the_future: events that a wrong clock had dated after tomorrow.
         former_id: events of an identifier that was reset, which are deleted.
+        newer: events of a newer version of this program, which are kept.
     """
 
     sent: int = 0
@@ -49,6 +50,7 @@ class Counts:
     expired: int = 0
     from_the_future: int = 0
     former_id: int = 0
+    newer: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +63,7 @@ class State:
         reason: for a person.
         last_sent_at: when events were last accepted, in seconds since 1970; 0 when never.
         failures: runs that failed one after the other, which the back-off counts.
-        sent, skipped, refused, expired, from_the_future, former_id: see `Counts`.
+        sent, skipped, refused, expired, from_the_future, former_id, newer: see `Counts`.
     """
 
     at: float = 0.0
@@ -75,6 +77,7 @@ class State:
     expired: int = 0
     from_the_future: int = 0
     former_id: int = 0
+    newer: int = 0
 
 
 def load_state(spool: Spool) -> State:

@@ -11,11 +11,11 @@ from onramp_analytics import checkout
 from onramp_analytics.outbox import history, locks, segments
 from onramp_analytics.outbox.history import Counts, State
 from onramp_analytics.outbox.schedule import Calendar
-from onramp_analytics.outbox.segments import Pending
+from onramp_analytics.outbox.segments import Newer, Pending
 from onramp_analytics.spool import Spool
 
 
-def sendable(found: Iterable[Pending | None], counts: Counts, calendar: Calendar) -> Iterator[Pending]:
+def sendable(found: Iterable[Pending | Newer | None], counts: Counts, calendar: Calendar) -> Iterator[Pending]:
     """Yield the events that may be sent, now or later.
 
     Args:
@@ -26,6 +26,11 @@ def sendable(found: Iterable[Pending | None], counts: Counts, calendar: Calendar
     for pending in found:
         if pending is None:
             counts.skipped += 1
+        elif isinstance(pending, Newer):
+            if calendar.has_expired(pending.timestamp):
+                counts.expired += 1
+            else:
+                counts.newer += 1
         elif calendar.has_expired(pending.event["timestamp"]):
             counts.expired += 1
         elif calendar.is_from_the_future(pending.event["timestamp"]):

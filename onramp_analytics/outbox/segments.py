@@ -42,11 +42,19 @@ class Segment:
 
 
 class Pending(NamedTuple):
-    """One event as it will be sent, the same as a line, and where in its file it ends, in bytes."""
+    """One event as it will be sent, the same as a line, and where in its file it ends and begins, in bytes."""
 
     event: dict[str, Any]
     line: bytes
     end: int
+    start: int = 0
+
+
+class Newer(NamedTuple):
+    """A line that a newer version of this program wrote: its timestamp, and where it begins, in bytes."""
+
+    timestamp: str
+    start: int
 
 
 @contextmanager
@@ -123,13 +131,14 @@ def claim(spool: Spool) -> Segment | None:
     return segment
 
 
-def read(file: BinaryIO, published: bytes) -> Iterator[Pending | None]:
+def read(file: BinaryIO, published: bytes) -> Iterator[Pending | Newer | None]:
     """Yield what a segment holds from the file's position on: an event, or None for a line that is none of ours.
 
     Nothing that can be in the file raises, and no line is read into memory beyond `LONGEST_LINE`.
     """
     end = file.tell()
     while line := file.readline(LONGEST_LINE):
+        start = end
         end += len(line)
         if len(line) == LONGEST_LINE and not line.endswith(b"\n"):
             while (rest := file.readline(LONGEST_LINE)) and not rest.endswith(b"\n"):
@@ -138,7 +147,11 @@ def read(file: BinaryIO, published: bytes) -> Iterator[Pending | None]:
             yield None
         elif line.strip():
             admitted = gate.admit(line, published)
-            yield Pending(*admitted, end) if admitted else None
+            if admitted:
+                yield Pending(*admitted, end, start)
+            else:
+                timestamp = gate.newer(line)
+                yield Newer(timestamp, start) if timestamp else None
 
 
 def open_file(spool: Spool, name: bytes, offset: int = 0) -> BinaryIO:

@@ -55,7 +55,7 @@ def test_json_and_a_page_can_be_had_at_once(used: Checkout, tmp_path: Path) -> N
     done = used.run("report", "--json", "--html", str(file))
 
     assert json.loads(done.stdout)["events"] == 10
-    assert done.stderr == f"Wrote {file}. It needs no network: open it in a browser.\n"
+    assert done.stderr == f"Wrote {file}. Open it in a browser; it works offline.\n"
     assert file.stat().st_mode & 0o777 == 0o600
     for each in [*RECORDED, *used.pending()]:
         assert each["uuid"] in file.read_text()

@@ -126,7 +126,10 @@ def test_after_a_failure_half_way_it_says_what_is_there_and_the_next_run_goes_on
         (Answer(302, b"", (("Location", "http://127.0.0.1:9/"),)), "does not respond like PostHog's application"),
         (CAPTIVE_PORTAL, "does not respond like PostHog's application"),
         (Answer(200, b'{"status": "Ok"}', JSON), "does not respond like PostHog's application"),
-        (Answer(429, b'{"detail": "Request was throttled."}', JSON), "429 (Request was throttled.): it accepts no more"),
+        (
+            Answer(429, b'{"detail": "Request was throttled."}', JSON),
+            "429 (Request was throttled.): it accepts no more",
+        ),
         (Answer(500, b"oops"), "answered 500: try again later"),
         (Answer(drop=True), "could not be reached: the connection failed"),
     ],

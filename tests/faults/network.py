@@ -25,7 +25,7 @@ from onramp_analytics.posthog.outcome import MISCONFIGURED, REJECTED, TOO_LARGE,
 from onramp_analytics.receiver import CAPTIVE_PORTAL, OK, Answer, Receiver, Request
 from tests.conftest import KEY, Checkout
 from tests.faults.children import Place, run_flusher, start
-from tests.faults.rig import Fault, Rig
+from tests.faults.rig import Fault, Rig, consent_of
 
 DAY = 86_400
 AT_A_TIME = 12
@@ -211,6 +211,7 @@ def _try(rig: Rig, troubles: dict[str, Trouble]) -> None:
             _look(rig, name, trouble, checkout)
     answers.clear()
     for checkout in rig.checkouts:
+        checkout.opt_in(ANALYTICS_ID=consent_of(checkout)[1])  # to the receiver, where a trouble had another address
         rig.flush(checkout)
         rig.tally.expect(not rig.pending(checkout), f"{checkout.path.name}: the trouble is over, and events still wait")
     rig.count()

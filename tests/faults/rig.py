@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 from onramp_analytics import consent, tracker
 from onramp_analytics.outbox import segments
+from onramp_analytics.outbox.segments import Pending
 from onramp_analytics.receiver import Receiver
 from tests.conftest import COMMAND, KEY, Checkout, flushers_of, make_checkout
 from tests.faults import children, oracle
@@ -247,7 +248,7 @@ class Rig:
     def pending(self, checkout: Checkout) -> list[dict[str, Any]]:
         """Return what is queued: claimed and spilled too."""
         files = segments.pending_files(checkout.spool)
-        return [found.event for file in files for found in segments.read(file, NAMES) if found]
+        return [found.event for file in files for found in segments.read(file, NAMES) if isinstance(found, Pending)]
 
     def tracked(self) -> int:
         """Return how many events were said to be kept."""

@@ -61,7 +61,9 @@ STORY: list[tuple[list[str], list[tuple[str, dict[str, Any]]]]] = [
 
 def test_a_private_name_is_nowhere(on: OnRamp) -> None:
     on.make("enable-service", PRIVATE)
+    on.wait_for(2)
     on.make("disable-service", PRIVATE)
+    on.wait_for(4)
     on.make(PRIVATE)
 
     found = on.wait_for(6)
@@ -131,7 +133,7 @@ class TestTheNotice:
         assert second.end() == 0
 
         assert first.output.startswith("Analytics enabled.")
-        assert "Events go to:" in first.output
+        assert "Events are sent to " in first.output
         assert second.output == "Enabling plex...\n"
         assert "ANALYTICS_NOTICE_SHOWN=1" in onramp.lock.read_text()
 

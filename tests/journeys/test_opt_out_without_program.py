@@ -216,7 +216,7 @@ def test_status_says_what_onramp_lock_says(bare: OnRamp) -> None:
 
 
 def test_events_shows_the_page_of_the_checkout(bare: OnRamp) -> None:
-    (bare.path / "docs").mkdir()
+    (bare.path / "docs").mkdir(exist_ok=True)
     (bare.path / "docs/analytics.md").write_text("# What is collected\n")
 
     assert bare.make("analytics-events").stdout == "# What is collected\n"

@@ -196,3 +196,14 @@ def test_whatever_is_in_a_line_what_comes_out_is_an_event_that_passes_again(line
         event, as_it_leaves = admitted
         assert json.loads(as_it_leaves) == event
         assert gate.admit(as_it_leaves, PUBLISHED) == admitted
+
+
+def test_a_line_of_a_newer_version_is_known_as_such_and_not_sent() -> None:
+    line = a_line().replace(b'"$lib_version"', b'"new_property":1,"$lib_version"')
+    newer = line.replace(f'"{__version__}"'.encode(), b'"99.1"')
+
+    assert gate.admit(newer, PUBLISHED) is None
+    assert gate.newer(newer) == json.loads(newer)["timestamp"]
+    assert gate.newer(line) is None
+    assert gate.newer(newer.replace(b'"99.1"', b'"0.1.0"')) is None
+    assert gate.newer(b"damaged " + newer) is None

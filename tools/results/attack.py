@@ -86,7 +86,7 @@ def table() -> str:
     for size in SIZES:
         for exact, what in ((True, "exact, each week"), (False, "the rule")):
             done = attack(size, exact=exact)
-            figures = " | ".join(f"{100 * share:.0f} %" for share in (done.found, done.right, done.blind))
+            figures = " | ".join(f"{100 * share:.0f}%" for share in (done.found, done.right, done.blind))
             lines.append(f"| {size:,} | {what} | {figures} |")
     return "\n".join(lines)
 
