@@ -45,7 +45,7 @@ def flush(context: click.Context, timeout: float) -> None:
     state = _send(spool, root, until)
     _report(state)
     if state.newer:
-        raise CouldNot("events of a newer version of this program are kept: `make analytics-upgrade` sends them")
+        raise CouldNot("events of a newer version of this program are kept: run `make analytics-upgrade` to send them")
     if segments.waiting(spool):
         raise CouldNot("some queued events cannot be read: run `onramp-analytics doctor` for details")
 

@@ -37,7 +37,7 @@ def _lede(found: Summary, destination: str) -> str:
     when = f"From {found.first} to {found.last}, by UTC days. " if found.first else ""
     return (
         f'<p class="lede">Everything that OnRamp analytics recorded here. {when}</p>\n'
-        f'<p class="dim">Destination: {escape(destination)}. This page was generated on this machine and works offline. '
+        f'<p class="dim">Destination: {escape(destination)}. This page was generated here and works offline. '
         "The log of sent events keeps the newest 1,000.</p>\n"
     )
 
