@@ -21,13 +21,13 @@ AVOIDED = {
     r"\bmend(?:s|ed|ing)?\b|\bput right\b": '"fix" or "correct": nobody mends software',
     r"\bthrow-away\b|\bthe whole way\b": '"temporary" and "the full workflow"',
     r"(?:made|written|makes|writes) anew\b": '"rebuilt" or "rewritten"',
-    r"\bsomebody's own\b|\bof somebody's\b|\bfor a person\b": '"user-defined" or "for the user"',
+    r"\bsomebody's own\b|\bfor a person\b": '"user-defined" or "for the user"',
     r"\bgoes before\b": '"overrides" or "takes precedence over"',
     r"(?<![Tt]here )\bis no (?!longer\b|more\b)\w": '"is not a valid ...": plain word order',
     r"\b(?:rooms?|house)\b(?! for)|(?<!\.)\bfloors?\b": '"module", "layer" or "architecture": no metaphors',
     r"\btorture\b|\bdoor\b": '"fault injection" and "boundary": no metaphors',
     r"\b[Cc]atalogue": '"catalog": US spelling, as in OnRamp',
-    r"\bthe contract\b": "name the page, for example docs/protocol.md",
+    r"\bthe contract\b(?! is in `pyproject)": "name the page, for example docs/protocol.md",
 }
 
 
