@@ -104,8 +104,8 @@ def test_it_says_when_events_are_sent(opted_in: Checkout, receiver: Receiver) ->
     opted_in.hold_back_flusher()
     opted_in.track()
 
-    assert "sent Events are sent once a day, a day after they happened, so you can see them" in empty
-    assert "a day after they happened; the next are due on " in flat(opted_in.run("status").stdout)
+    assert "sent Events are sent once a day, at least one day after they were recorded, so you can see them" in empty
+    assert "at least one day after they were recorded; the next are due on " in flat(opted_in.run("status").stdout)
 
 
 def test_the_last_send_and_the_next_try_are_shown_after_a_failure(opted_in: Checkout, receiver: Receiver) -> None:
