@@ -78,17 +78,17 @@ def decide(
     elif forbidden:
         why = forbidden
     elif said is not None and said.lower() not in YES:
-        why = "ONRAMP_ANALYTICS_ENABLED says off"
+        why = "ONRAMP_ANALYTICS_ENABLED turns them off"
     elif agreed and not is_uuid4(found.get(settings.ID, b"").decode("ascii", "replace")):
-        why = "onramp.lock holds no valid identifier; `enable` writes one"
+        why = "onramp.lock contains no valid identifier; run `enable` to create one"
     elif agreed:
-        on, why = True, "onramp.lock says ANALYTICS_ENABLED=1"
+        on, why = True, "onramp.lock contains ANALYTICS_ENABLED=1"
     elif found.get(settings.ENABLED) == b"0":
-        why = "onramp.lock says ANALYTICS_ENABLED=0"
+        why = "onramp.lock contains ANALYTICS_ENABLED=0"
     elif said is not None:
-        asks, why = True, "the notice was not shown yet; the next make command on a terminal shows it"
+        asks, why = True, "the notice has not been shown yet; the next make command on a terminal shows it"
     elif found.get(settings.ENABLED) == b"1" and not is_here:
-        why = "onramp.lock was not written for this folder by you; `enable` starts over here"
+        why = "onramp.lock was not written by you for this folder; run `enable` to start over here"
     else:
         why = "you have not opted in"
     return Consent(why, found, on=on, is_here=is_here, asks=asks)

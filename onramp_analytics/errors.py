@@ -1,14 +1,14 @@
-"""Errors that the user can fix. `cli` prints the sentence and nothing else.
+"""Errors that the user can fix. `cli` prints only the message.
 
-CouldNot            exit status 1: the machine, the network or the settings prevent it
-└── Misconfigured   ... because of the environment or a setting
+CouldNot            exit status 1: the machine, the network or a setting prevents it
+└── Misconfigured   the destination is not configured correctly
 """
 
 from __future__ import annotations
 
 
-class CouldNot(Exception):  # noqa: N818  (named after exit status 1, "could not")
-    """One sentence that says what is wrong, where, and what to do."""
+class CouldNot(Exception):  # noqa: N818  (named after exit status 1: could not)
+    """One sentence: what is wrong, where, and what to do."""
 
 
 class Misconfigured(CouldNot):

@@ -98,8 +98,8 @@ def has_scaffold(service: str, published: bytes) -> bool:
 
 def _text(value: object) -> str:
     if not isinstance(value, str):
-        raise ValueError("must be a text")
-    return str.__str__(value)  # also for a member of an enum, whose own `str` may differ
+        raise ValueError("must be a string")
+    return str.__str__(value)  # of an enum's member, too, which may print as something else
 
 
 def _published_or(replacement: str, kind: str) -> "Clean":
@@ -198,7 +198,7 @@ def clean(event: str, given: "Mapping[str, object]", published: bytes, version: 
         ValueError: an event or a property is not in the catalog. The sentence lists what is.
     """
     if event not in EVENTS:
-        raise ValueError(f"unknown event {event!r}: known are {', '.join(EVENTS)}")
+        raise ValueError(f"unknown event {event!r}: use one of {', '.join(EVENTS)}")
     found = EVENTS[event]
     names = [p.name for p in found.properties]
     for name in given:

@@ -109,7 +109,7 @@ def reset_id(root: bytes) -> tuple[str, Gone]:
     """
     before = _permitted(root)
     if not before.id:
-        raise CouldNot("there is no identifier to replace: `onramp-analytics enable` makes one")
+        raise CouldNot("no identifier to replace: run `onramp-analytics enable` to create one")
     bits, new = os.urandom(16).hex().encode(), _new_id()
     with ExitStack() as held:
         _end_flusher(Spool(root), held)
@@ -167,7 +167,7 @@ def _delete(spool: Spool) -> None:
     except OSError as error:
         what = os.fsdecode(error.filename or spool.root)
         raise CouldNot(
-            f"analytics are off, but {what} could not be deleted ({error.strerror}): delete it by hand"
+            f"analytics are off, but {what} could not be deleted ({error.strerror}): delete it manually"
         ) from None
 
 
@@ -183,8 +183,8 @@ def _end_flusher(spool: Spool, held: ExitStack) -> None:
             return  # the folder does not exist, so no process holds its lock
         if time.monotonic() > deadline:
             raise CouldNot(
-                f"a process holds {os.fsdecode(locks.flusher_path(spool))} and does not end: "
-                "end it (`fuser` names it), then run this again"
+                f"a process holds {os.fsdecode(locks.flusher_path(spool))} and does not exit: "
+                "stop it (find it with `fuser`), then run this again"
             )
 
 
@@ -196,7 +196,7 @@ def _permitted(root: bytes) -> Consent:
     """
     refuse_root(root)
     if consent.do_not_track(os.environb):
-        raise CouldNot("DO_NOT_TRACK is set, and nothing overrides it: unset it, then run this again")
+        raise CouldNot("DO_NOT_TRACK is set and cannot be overridden: unset it, then run this again")
     return consent.ask(os.environb, root)
 
 
@@ -212,8 +212,10 @@ def refuse_root(root: bytes) -> None:
         owner = user = Path(os.fsdecode(root)).owner()
     except KeyError:
         owner = f"#{os.stat(root).st_uid}"
-        user = f"'{owner}'"  # without quotes, `#` begins a comment in a shell
-    raise CouldNot(f"this checkout is {owner}'s, and root touches nothing in it: run `sudo -u {user} make ...` instead")
+        user = f"'{owner}'"  # a shell would take the rest for a comment
+    raise CouldNot(
+        f"this checkout belongs to {owner}, so root does not change it: run `sudo -u {user} make ...` instead"
+    )
 
 
 def _agreement(root: bytes) -> dict[bytes, bytes | None]:
@@ -241,7 +243,7 @@ def _write_state(root: bytes, bits: bytes) -> None:
     """Write the file in the user's state folder that names this checkout."""
     path = consent.state_file(os.environb, bits)
     if path is None:
-        raise CouldNot("this user has no home folder to keep the consent in: set HOME to its path, then run this again")
+        raise CouldNot("no home directory to store the consent in: set HOME, then run this again")
     try:
         folder = files.make_private_folder(os.path.dirname(path))
         try:
@@ -290,11 +292,11 @@ def _changing(root: bytes, *, insist: bool = False) -> Iterator[Spool]:
                     raise
                 is_held = False
             if not (is_held or insist):
-                raise CouldNot("onramp.spool.lock is held by a process that does not move: `doctor` names the remedy")
+                raise CouldNot("a stuck process holds onramp.spool.lock: run `onramp-analytics doctor` for details")
             yield spool
     except OSError as error:
         what = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else "onramp.lock"
         what = os.path.join(os.fsdecode(root), what).removesuffix(os.fsdecode(files.NEW))
         raise CouldNot(
-            f"{what} could not be changed ({error.strerror or error}): correct that, then run the command again"
+            f"{what} could not be changed ({error.strerror or error}): correct that, then run this again"
         ) from None

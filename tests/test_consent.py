@@ -91,7 +91,7 @@ def test_a_yes_counts_only_where_it_was_given_and_where_no_env_file_says_no(
 def test_off_in_ones_own_onramp_lock_wins_over_the_variable_wherever_it_was_written() -> None:
     for is_here in (True, False):
         now = decide(OFF, {"ONRAMP_ANALYTICS_ENABLED": "1"}, is_here=is_here)
-        assert (now.on, now.asks, now.why) == (False, False, "onramp.lock says ANALYTICS_ENABLED=0")
+        assert (now.on, now.asks, now.why) == (False, False, "onramp.lock contains ANALYTICS_ENABLED=0")
 
 
 @pytest.mark.parametrize("found", ["", "alice", ID.upper(), "c232ab00-9414-11ec-b3c8-9f6bdeced846", "é" * 36])
@@ -100,11 +100,11 @@ def test_without_a_random_identifier_analytics_are_off_and_why_says_what_to_do(f
     now = decide(ON.replace(ID.encode(), found.encode()))
 
     assert (now.on, now.id) == (False, "")
-    assert "`enable` writes one" in now.why
+    assert "run `enable` to create one" in now.why
 
 
 def test_a_copied_checkout_says_why_it_is_off() -> None:
-    assert "not written for this folder by you" in decide(ON, is_here=False).why
+    assert "not written by you for this folder" in decide(ON, is_here=False).why
 
 
 # -- what was agreed to ------------------------------------------------------------------------------------------------

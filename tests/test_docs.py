@@ -19,6 +19,7 @@ from onramp_analytics.posthog import destination
 from onramp_analytics.spawn import KEPT
 from tests.conftest import COMMAND, Checkout
 from tests.faults.kinds import KINDS
+from tools.reference import page
 
 REPOSITORY = Path(__file__).parent.parent
 DOCUMENTS = [*(REPOSITORY / f"{name}.md" for name in ("README", "CHANGELOG", "SECURITY"))]
@@ -147,3 +148,7 @@ def test_the_example_is_an_event_that_can_be_sent() -> None:
 
     line = gate.as_line(json.loads(example))
     assert gate.admit(line, b"\nservice plex\n") == (json.loads(example), line)
+
+
+def test_the_command_reference_is_what_the_commands_print() -> None:
+    assert (REPOSITORY / "docs/cli.md").read_text() == page(), "run `make docs` and commit what it writes"

@@ -241,12 +241,12 @@ def test_a_boolean_that_is_none_is_a_programmers_error(value: object) -> None:
 @pytest.mark.parametrize(
     ("event", "given", "sentence"),
     [
-        ("plex_enabled", {}, "unknown event 'plex_enabled': known are service_enabled, service_disabled"),
+        ("plex_enabled", {}, "unknown event 'plex_enabled': use one of service_enabled, service_disabled"),
         ("service_disabled", {"name": "plex"}, "has no property 'name': its properties are service_name"),
         ("service_disabled", {"service_name": "plex", "$ip": "1.2.3.4"}, "has no property '\\$ip'"),
         ("service_enabled", {"service_name": "plex"}, "needs the property 'has_scaffold'"),
-        ("service_disabled", {"service_name": 7}, "service_name must be a text, not 7"),
-        ("error_occurred", {"command": "start", "error_type": 2}, "error_type must be a text, not 2"),
+        ("service_disabled", {"service_name": 7}, "service_name must be a string, not 7"),
+        ("error_occurred", {"command": "start", "error_type": 2}, "error_type must be a string, not 2"),
     ],
 )
 def test_a_programmers_error_names_what_is_known(event: str, given: dict[str, object], sentence: str) -> None:

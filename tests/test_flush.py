@@ -131,7 +131,7 @@ def test_an_answer_that_is_not_posthogs_keeps_the_events_for_long(
     state = run(here)
 
     assert state.outcome == UNLIKE_POSTHOG
-    assert "does not answer like PostHog" in state.reason
+    assert "does not respond like PostHog" in state.reason
     assert len(receiver.requests) == 1
     assert pending(here) == sent
     assert not here.spool.flusher_is_due(time.time() + 10)
@@ -429,7 +429,7 @@ def test_events_are_kept_where_the_identifier_is_missing(here: Checkout, receive
 
     assert (state.outcome, state.reason) == (
         "off",
-        "analytics are off: onramp.lock holds no valid identifier; `enable` writes one",
+        "analytics are off: onramp.lock contains no valid identifier; run `enable` to create one",
     )
     assert (receiver.requests, pending(here)) == ([], sent)
 
@@ -547,7 +547,7 @@ def test_a_host_that_refuses_everything_costs_no_event(here: Checkout, receiver:
     state = run(here)
 
     assert (state.outcome, state.refused) == (UNLIKE_POSTHOG, 0)
-    assert "something else than PostHog may answer" in state.reason
+    assert "it is probably not PostHog" in state.reason
     assert "check the host's name and port" in state.reason
     assert len(receiver.requests) == 32
     assert pending(here) == sent
@@ -734,7 +734,7 @@ def test_senders_that_are_killed_each_time_are_counted_until_one_comes_to_its_en
         with pytest.raises(Killed):
             detached.linger(here.spool)
         assert history.unfinished(here.spool) == number
-        assert any("never finished" in said for said in here.status()["problems"]) == (number == 3)
+        assert any("did not finish" in said for said in here.status()["problems"]) == (number == 3)
 
     assert "`onramp-analytics flush`" in "".join(here.status()["problems"])
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.metadata
+import os
+import pty
 import re
 import shutil
 import subprocess
@@ -44,7 +46,9 @@ def test_man_reads_the_page_without_a_warning() -> None:
     )
 
     assert done.stderr == ""
-    assert "onramp-analytics track [OPTIONS] EVENT [KEY=VALUE]..." in done.stdout
+    assert "onramp-analytics track EVENT [KEY=VALUE]..." in done.stdout
+    sections = ("FILES", "ENVIRONMENT", "EXIT STATUS", "EXAMPLES", "SEE ALSO")
+    assert [line for line in done.stdout.splitlines() if line in sections] == list(sections)
 
 
 def complete(shell: str, script: str) -> list[str]:
@@ -78,6 +82,81 @@ def test_zsh_completes_the_commands() -> None:
     ask = "words=(onramp-analytics sh); CURRENT=2; _onramp_analytics_completion"
 
     assert complete("zsh", f"{stubs}; source docs/completions/zsh/_{PROGRAM}; {ask}") == ASKED
+
+
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [
+        ("track service_e", ["service_enabled"]),
+        ("track service_enabled ''", ["service_name=", "has_scaffold="]),
+        ("track service_enabled service_name = plex ''", ["has_scaffold="]),  # bash takes a word apart at its =
+        ("track nonsense ''", [""]),
+    ],
+)
+def test_bash_completes_events_and_the_properties_that_are_not_given(words: str, offered: list[str]) -> None:
+    line = f"COMP_WORDS=(onramp-analytics {words}); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)); compopt() {{ :; }}"
+    ask = "_onramp_analytics_completion onramp-analytics; printf '%s\\n' \"${COMPREPLY[@]}\""
+
+    assert complete("bash", f"source docs/completions/bash/{PROGRAM}; {line}; {ask}") == offered
+
+
+def test_bash_adds_no_space_after_the_name_of_a_property() -> None:
+    parent, child = pty.openpty()
+    env = {"PATH": f"{Path(COMMAND).parent}:/usr/bin:/bin", "HOME": "/nonexistent", "TERM": "dumb", "PS1": "> "}
+    bash = subprocess.Popen(
+        ["bash", "--norc", "-i"],
+        cwd=REPOSITORY,
+        env=env,
+        stdin=child,
+        stdout=child,
+        stderr=child,
+        start_new_session=True,
+    )
+    os.close(child)
+    os.write(parent, f"source docs/completions/bash/{PROGRAM}\n".encode())
+    os.write(parent, f"{PROGRAM} track service_disabled \t".encode())
+    seen = b""
+    while b"service_name=" not in seen:
+        seen += os.read(parent, 4096)
+    os.write(parent, b"plex #\n")  # a comment, so that the line is seen whole before it runs
+    while b"plex #" not in seen:
+        seen += os.read(parent, 4096)
+    bash.kill()
+    bash.wait()
+    os.close(parent)
+
+    assert b"service_name=plex #" in seen
+
+
+WHOLE = "milliseconds, rounded to two significant digits, 0 to 86400000"
+
+
+@pytest.mark.skipif(not shutil.which("fish"), reason="no fish here")
+def test_fish_shows_a_description_whole() -> None:
+    done = subprocess.run(
+        [
+            "fish",
+            "-c",
+            f"source docs/completions/fish/{PROGRAM}.fish; complete -C '{PROGRAM} track command_executed dur'",
+        ],
+        env={"PATH": f"{Path(COMMAND).parent}:/usr/bin:/bin", "HOME": "/nonexistent"},
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert done.stdout == f"duration_ms=\t{WHOLE}\n"
+
+
+@pytest.mark.skipif(not shutil.which("zsh"), reason="no zsh here")
+def test_zsh_shows_a_description_whole_and_adds_no_space_after_the_name_of_a_property() -> None:
+    stubs = 'compdef() {}; _describe() { print -l -- ${(P)3} "${(q)@[4,-1]}" }'
+    ask = "words=(onramp-analytics track command_executed dur); CURRENT=4; _onramp_analytics_completion"
+
+    offered = complete("zsh", f"{stubs}; source docs/completions/zsh/_{PROGRAM}; {ask}")
+
+    assert offered == [f"duration_ms=:{WHOLE}", "-U", "-S", "''"]
 
 
 @pytest.fixture(scope="module")

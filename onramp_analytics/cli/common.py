@@ -31,9 +31,9 @@ def checkout(context: click.Context) -> bytes:
     named = os.fsencode(context.obj) if context.obj else None
     found = find(named, os.environb)
     if found is None:
-        raise CouldNot("this is not an OnRamp checkout: change to one, or name it with --root DIR")
+        raise CouldNot("not an OnRamp checkout: change to one, or use --root DIR")
     if not os.path.isdir(found):
-        raise CouldNot(f"there is no folder {os.fsdecode(found)}: name the OnRamp checkout with --root DIR")
+        raise CouldNot(f"the folder {os.fsdecode(found)} does not exist: use --root DIR to name an OnRamp checkout")
     optin.refuse_root(found)
     return found
 
@@ -69,23 +69,23 @@ def schedule(how_often: Send, due: str = "") -> str:
         due: the day on which the next ones are due, for the user; empty if nothing is queued.
     """
     if how_often == AT_ONCE:
-        return "Events are sent at once, some seconds after a command."
-    when = f"; the next are due on {due}" if due else ", so you can see them, send them, or delete them before"
-    return f"Events are sent once a day, a day after they happened{when}."
+        return "Events are sent a few seconds after each command."
+    when = f"; the next are due on {due}" if due else "; until then you can view, send or delete them"
+    return f"Events are sent once a day, at least one day after they were recorded{when}."
 
 
-def left_out(counts: Mapping[str, int]) -> list[tuple[int, str]]:
-    """Return how many events were not sent, and why: (number, what they are)."""
-    return [(counts[name], label) for name, label in _LEFT_OUT if counts[name]]
+def left_out(counts: Mapping[str, int]) -> list[str]:
+    """Return how many events were not sent, and why: "2 events older than 90 days"."""
+    return [f"{counted(counts[name], what)}{why}" for name, what, why in _LEFT_OUT if counts[name]]
 
 
 _LEFT_OUT = (
-    ("refused", "event refused by the server"),
-    ("expired", "event older than 90 days"),
-    ("from_the_future", "event dated after tomorrow"),
-    ("former_id", "event of a former identifier"),
-    ("newer", "event of a newer version"),
-    ("skipped", "damaged line"),
+    ("refused", "event", " refused by the server"),
+    ("expired", "event", " older than 90 days"),
+    ("from_the_future", "event", " dated after tomorrow"),
+    ("former_id", "event", " of a former identifier"),
+    ("newer", "event", " of a newer version"),
+    ("skipped", "damaged line", ""),
 )
 
 

@@ -17,9 +17,9 @@ from onramp_analytics.posthog import destination
 @click.command()
 @click.pass_context
 def enable(context: click.Context) -> None:
-    """Turn analytics on for this checkout.
+    """Turn on analytics for this checkout.
 
-    Shows what is recorded, where events are sent, and when. Run it again to agree to something new.
+    Shows what is recorded, where events are sent and when. To agree to new events or another destination, run it again.
     """
     root = checkout(context)
     before = consent.ask(os.environb, root)
@@ -29,11 +29,11 @@ def enable(context: click.Context) -> None:
     deleted = optin.enable(root)
     click.echo(notice_text(root))
     if deleted:
-        click.echo(f"\nDeleted first: {counted(deleted, 'event')}, queued by another user or in another folder.")
+        click.echo(f"\nDeleted {counted(deleted, 'queued event')} of another user or another folder.")
     sys.stdout.flush()
     now = optin.notice_was_shown(root)
     if not now.on:
-        click.echo(f"Analytics stay off for now: {now.why}.", err=True)
+        click.echo(f"Analytics remain off: {now.why}.", err=True)
 
 
 def _covers(root: bytes, now: consent.Consent) -> bool:
@@ -50,10 +50,10 @@ def _covers(root: bytes, now: consent.Consent) -> bool:
 @click.command(hidden=True)
 @click.pass_context
 def notice(context: click.Context) -> None:
-    """Show on standard error, once, what is to be known; make runs it after a command on a terminal.
+    """Show the notice once, on standard error.
 
-    Where the environment alone turns analytics on this is the whole notice, and does what `enable` does. Where the
-    catalog has something newer than the person agreed to it is one line.
+    make runs it after a command on a terminal. If the environment alone turns analytics on, it shows the complete
+    notice and does what `enable` does. If the catalog is newer than what the user agreed to, it prints one line.
     """
     with suppress(CouldNot):  # then it is shown again, and nothing is recorded before
         root = checkout(context)
@@ -65,8 +65,8 @@ def notice(context: click.Context) -> None:
         elif now.on and now.told < events.VERSION:
             optin.was_told(root)
             click.echo(
-                "OnRamp's analytics can record something new, and do not unless you agree: "
-                "see it with `onramp-analytics events --new`, agree with `make analytics-enable`.",
+                "OnRamp analytics can record new events or properties, but only if you agree. "
+                "To see them, run `onramp-analytics events --new`; to agree, run `make analytics-enable`.",
                 err=True,
             )
 
@@ -80,9 +80,9 @@ def notice_text(root: bytes) -> str:
     return echo(
         "Analytics enabled. OnRamp collects anonymous usage statistics to improve the project.\n"
         "No personal data or infrastructure details are collected.\n\n"
-        "Recorded: names that OnRamp publishes of services, overrides and commands; success, duration, kind of error.\n"
-        "What is enabled here is counted now, and again twice a year.\n"
-        f"Events go to {where_text(root)}{f', run by {contact}' if contact else ''}.\n"
+        "Recorded: services, overrides and commands that OnRamp publishes; success, duration, error type.\n"
+        "Services and overrides that are enabled are counted now and again twice a year.\n"
+        f"{where_text(root)}{f', run by {contact}' if contact else ''}.\n"
         f"{schedule(destination.send(root, os.environ))}\n\n"
         "To disable: make analytics-disable\n"
         f"To learn more: {more}"
@@ -92,47 +92,50 @@ def notice_text(root: bytes) -> str:
 def where_text(root: bytes) -> str:
     """Return where events are sent, or why they are not."""
     try:
-        return destination.of(root, os.environ).host
+        return f"Events are sent to {destination.of(root, os.environ).host}"
     except Misconfigured as error:
-        return f"nowhere yet ({error})"
+        return f"Events are not sent yet ({error})"
 
 
 @click.command()
 @click.pass_context
 def disable(context: click.Context) -> None:
-    """Turn analytics off, and delete all that is queued.
+    """Turn off analytics and delete queued events.
 
-    The identifier is deleted, too. What stays is the choice, in onramp.lock.
+    Also deletes the identifier. Only your choice is kept, in onramp.lock.
     """
     root = checkout(context)
     was_on = consent.ask(os.environb, root).on
     gone = optin.disable(root)
     if not (was_on or gone.events or gone.id):
-        click.echo("Analytics are off, and were before. Nothing is sent.")
+        click.echo("Analytics are already off.")
         return
-    click.echo(f"Analytics disabled. {counted(gone.events, 'queued event')} deleted. Nothing is sent any more.")
+    click.echo(f"Analytics disabled. {counted(gone.events, 'queued event')} deleted. Nothing more will be sent.")
     if gone.id:
-        click.echo(f"The identifier {gone.id} is deleted, too; you need it only to ask for deletion.")
+        click.echo(f"Your identifier was {gone.id}. You need it only to ask for the deletion of events that were sent.")
 
 
 @click.command("show-id")
 @click.pass_context
 def show_id(context: click.Context) -> None:
-    """Print the random identifier."""
+    """Print the random identifier.
+
+    Every event from this checkout contains it.
+    """
     found = consent.ask(os.environb, checkout(context)).id
     if not found:
-        raise CouldNot("there is no identifier yet: `onramp-analytics enable` makes one")
+        raise CouldNot("no identifier yet: run `onramp-analytics enable` to create one")
     click.echo(found)
 
 
 @click.command("reset-id")
 @click.pass_context
 def reset_id(context: click.Context) -> None:
-    """Replace the identifier with a new random one.
+    """Replace the identifier with a new one.
 
-    Queued events and the logs of what was sent are deleted, so that nothing ties the new identifier to the old one.
+    Also deletes the queued events and the log of sent events, so that nothing links the new identifier to the old one.
     """
     new, gone = optin.reset_id(checkout(context))
     click.echo(new)
     if gone.events:
-        click.echo(f"{counted(gone.events, 'queued event')} deleted with the old identifier.", err=True)
+        click.echo(f"{counted(gone.events, 'queued event')} of the old identifier deleted.", err=True)

@@ -30,14 +30,20 @@ _FOLDERS = {"service": ("services-available", "services-available/games"), "over
 
 
 @click.command()
-@click.option("--create", is_flag=True, help="Create or update the dashboard in the PostHog project.")
-@click.option("--results", is_flag=True, help="Print the exact answers for 30, 90 and 365 days.")
+@click.option("--create", is_flag=True, help="Create or update the dashboard in PostHog.")
+@click.option("--results", is_flag=True, help="Print the exact results for 30, 90 and 365 days.")
 @click.option("--check", is_flag=True, help="Let PostHog check every query without running it.")
-@click.option("--publish", metavar="DIR", type=click.Path(path_type=Path), help="Write the public page, rounded.")
+@click.option(
+    "--publish",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="Write the public page with rounded numbers to DIR.",
+)
 @click.option(
     "--at-least",
     type=click.IntRange(min=rounding.AT_LEAST),
-    help=f"With --publish: show no row of fewer installations ({rounding.AT_LEAST}).",
+    metavar="N",
+    help=f"With --publish: hide what fewer than N installations use (default: {rounding.AT_LEAST}).",
 )
 @as_json
 @click.pass_context
@@ -51,17 +57,17 @@ def dashboard(
     at_least: int | None,
     as_json: bool,
 ) -> None:
-    """Answer the maintainers' questions from a PostHog project.
+    """Query PostHog and publish the results.
 
-    Without an option the queries are printed, and nothing is sent. POSTHOG_PERSONAL_API_KEY and POSTHOG_PROJECT_ID name
-    the key and the project.
+    For maintainers. Without an option, prints the queries and sends nothing. All options except --json and --at-least
+    require POSTHOG_PERSONAL_API_KEY and POSTHOG_PROJECT_ID.
     """
     if sum((create, results, check, publish is not None)) > 1:
-        raise click.UsageError("--create, --results, --check and --publish exclude each other")
+        raise click.UsageError("--create, --results, --check and --publish cannot be combined")
     if as_json and not results:
-        raise click.UsageError("--json belongs to --results")
+        raise click.UsageError("--json requires --results")
     if at_least is not None and publish is None:
-        raise click.UsageError("--at-least belongs to --publish")
+        raise click.UsageError("--at-least requires --publish")
     if create:
         _create()
     elif results:
@@ -80,7 +86,7 @@ def _print() -> None:
         click.echo(tiles.text(tile))
     host = destination.application(os.environ)
     click.echo(f'Would create the dashboard "{tiles.NAME}" with these {counted(len(shown), "tile")} at {host}.')
-    click.echo("Nothing was sent. The options --create, --results, --check and --publish ask PostHog.")
+    click.echo("Nothing was sent. The options --create, --results, --check and --publish contact PostHog.")
 
 
 def _application(*, to_write: bool = False) -> Application:
@@ -96,7 +102,7 @@ def _create() -> None:
     project = _application(to_write=True)
     _refuse(_wrong(project))
     number = tiles.create(project, click.echo)
-    click.echo(f"It is at {project.host}/project/{project.project}/dashboard/{number}")
+    click.echo(f"Open {project.host}/project/{project.project}/dashboard/{number}")
 
 
 def _check() -> None:
@@ -116,7 +122,7 @@ def _wrong(project: Application) -> dict[str, str]:
 def _refuse(found: dict[str, str]) -> None:
     wrong = [f"{name} ({why})" for name, why in found.items() if why]
     if wrong:
-        raise CouldNot(f"PostHog does not take {'; '.join(wrong)}: report it, nothing was changed")
+        raise CouldNot(f"PostHog rejects {'; '.join(wrong)}: nothing was changed; please report this")
 
 
 def _publish(folder: Path, at_least: int, root: Path | None) -> None:
@@ -192,7 +198,7 @@ def _show(console: Console, tile: queries.Query, answer: Answer) -> None:
         table.add_row(*(Text(_cell(value)) for value in row), Text(picture, "blue"))
     console.print(table)
     if len(answer.rows) > len(shown):
-        console.print(f"  and {len(answer.rows) - len(shown):,} more: --json has them all", style="dim")
+        console.print(f"  and {len(answer.rows) - len(shown):,} more: use --json to see all", style="dim")
 
 
 def _first_number(answer: Answer) -> int:

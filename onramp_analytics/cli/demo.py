@@ -24,7 +24,7 @@ from onramp_analytics.spool import Spool
 
 KEY = "phc_demo"  # the receiver takes any
 PATIENCE = 60.0  # seconds for the detached flusher: it lingers three, and loads for less than one
-ONRAMP = "OnRamp itself sends once a day, a day after the events; this demo sends at once, as to a project of your own."
+ONRAMP = "OnRamp sends events once a day, at least one day after they were recorded. This demo sends them right away."
 TRACKED = (
     ("service_enabled", "service_name=plex", "has_scaffold=true"),
     ("service_enabled", "service_name=my-private-wiki", "has_scaffold=false"),
@@ -37,12 +37,13 @@ PUBLISHED = "command enable-service\noverride plex-nfs\nservice plex\n"
 
 @click.command()
 def demo() -> None:
-    """See everything work, on a temporary checkout and a receiver on this machine.
+    """Run the full workflow with a local server.
 
-    Nothing is sent anywhere else, and no file is left behind. Exit status 1 if a step does not do what it says.
+    Uses a temporary checkout. No data is sent to any other machine, and all temporary files are deleted. Exits with
+    status 1 if a step fails.
     """
     if consent.do_not_track(os.environb):
-        raise CouldNot("DO_NOT_TRACK is set, and nothing overrides it: run `env -u DO_NOT_TRACK make demo`")
+        raise CouldNot("DO_NOT_TRACK is set and cannot be overridden: run `env -u DO_NOT_TRACK make demo`")
     with tempfile.TemporaryDirectory(prefix="onramp-demo-") as folder, Receiver() as receiver:
         Demo(Path(folder) / "onramp", receiver).tell()
 
@@ -76,13 +77,15 @@ class Demo:
         self._look_back(pending)
         self._disable()
         self._console.print(
-            f"\n[bold green]It works:[/] {len(pending)} events were tracked in {slowest:.0f} ms or less each, "
+            f"\n[bold green]It works:[/] {len(pending)} events were recorded in at most {slowest:.0f} ms each, "
             f"shown before they were sent, and delivered {took:.1f} s later in "
             f"{counted(len(self._receiver.requests), 'request')}, in the background."
         )
 
     def _make_checkout(self) -> None:
-        self._say("A temporary OnRamp checkout, and a receiver that answers like PostHog", str(self._receiver.url))
+        self._say(
+            "Create a temporary OnRamp checkout and a local server that responds like PostHog", str(self._receiver.url)
+        )
         (self._root / "services-available").mkdir(parents=True)
         (self._root / "Makefile").touch()
         names = self._root / os.fsdecode(NAMES)
@@ -93,7 +96,7 @@ class Demo:
             (self._root / folder / ".keep").touch()
 
     def _enable(self) -> None:
-        self._say("Opt in: nothing is collected before this")
+        self._say("Opt in: nothing is collected before you do")
         notice = self._run("enable")
         self._check("Analytics enabled" in notice, "`enable` did not show the notice")
         self._console.print(notice, end="", markup=False)
@@ -101,7 +104,7 @@ class Demo:
 
     def _track(self) -> float:
         """Track a few events, and return the milliseconds of the slowest."""
-        self._say("Track: what make does after a command, each in a process of its own")
+        self._say("Track: record events, as make does after each command")
         times = []
         for event, *pairs in TRACKED:
             started = time.perf_counter()
@@ -112,7 +115,9 @@ class Demo:
         return max(times)
 
     def _show_pending(self) -> list[dict[str, Any]]:
-        self._say("Look: queued events, exactly as they will be sent; a name that OnRamp does not publish is `custom`")
+        self._say(
+            "Show the queued events, exactly as they will be sent; a name that OnRamp does not publish becomes `custom`"
+        )
         pending = [json.loads(line) for line in self._run("show-pending").splitlines()]
         for event in pending:
             own = {k: v for k, v in event["properties"].items() if k not in events.FIXED}
@@ -123,7 +128,7 @@ class Demo:
 
     def _wait_for_delivery(self, pending: list[dict[str, Any]]) -> float:
         """Wait for the flusher that `track` started, and return the seconds that it took."""
-        self._say("Wait: the uploader pauses for a moment, so that several commands share one request")
+        self._say("Wait: the uploader pauses briefly, so that several commands share one request")
         started = time.monotonic()
         arrived = self._receiver.wait_for(len(pending), PATIENCE)
         took = time.monotonic() - started
@@ -133,14 +138,14 @@ class Demo:
 
     def _show_what_arrived(self) -> None:
         request = self._receiver.requests[-1]
-        self._say("What arrived over HTTP: the whole request", request.line)
+        self._say("Show the complete HTTP request, as the server received it", request.line)
         for name, value in request.headers:
             self._console.print(f"  {name}: {value}", markup=False)
         body = {**request.json, "batch": f"({len(request.events)} events, exactly those above)"}
         self._console.print(f"\n  {json.dumps(body)}", markup=False)
 
     def _look_back(self, pending: list[dict[str, Any]]) -> None:
-        self._say("Look back")
+        self._say("Show the status and the sent events")
         deadline = time.monotonic() + PATIENCE
         while locks.flusher_is_alive(Spool(os.fsencode(self._root))) and time.monotonic() < deadline:
             time.sleep(0.02)
@@ -150,7 +155,7 @@ class Demo:
         self._console.print(f"  (and show-sent lists the same {len(sent)} events)", markup=False)
 
     def _disable(self) -> None:
-        self._say("Opt out: nothing is left but the choice")
+        self._say("Opt out: only your choice is kept, in onramp.lock")
         self._console.print(self._run("disable"), end="", markup=False)
         left = sorted(path.name for path in self._root.iterdir() if path.name.startswith("onramp"))
         self._check(left == ["onramp.lock"], f"{left} are left")

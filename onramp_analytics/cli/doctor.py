@@ -25,14 +25,14 @@ _STYLES = {OK: "green", NOTE: "yellow", WRONG: "bold red"}
 
 
 @click.command()
-@click.option("--online", is_flag=True, help="Contact the server, too, with a request that holds no event.")
+@click.option("--online", is_flag=True, help="Also send the server a request without events.")
 @as_json
 @click.pass_context
 def doctor(context: click.Context, *, online: bool, as_json: bool) -> int:
-    """Check everything that analytics need.
+    """Check the setup and suggest fixes.
 
-    Says what to do if something is wrong; exit status 1 then. Nothing is sent without --online. While analytics are on,
-    a file is written and deleted in the checkout, to see that it can be.
+    Exits with status 1 if there is a problem. Nothing is sent without --online. While analytics are on, doctor writes
+    and deletes a file in the checkout to test that events can be stored.
     """
     root = checkout(context)
     now = consent.ask(os.environb, root)
@@ -45,14 +45,14 @@ def doctor(context: click.Context, *, online: bool, as_json: bool) -> int:
         _show(found)
     wrong = health.problems(found)
     if not as_json:
-        verdict = f"{counted(len(wrong), 'problem')} found." if wrong else "No problem found."
+        verdict = f"{counted(len(wrong), 'problem')} found." if wrong else "No problems found."
         click.echo(f"{verdict} ({', '.join(f'{mark} {means}' for mark, means in _legend())})")
     return 1 if wrong else 0
 
 
 def _legend() -> list[tuple[str, str]]:
     marks = _marks()
-    return [(marks[OK], "fine"), (marks[NOTE], "worth knowing"), (marks[WRONG], "to be fixed")]
+    return [(marks[OK], "OK"), (marks[NOTE], "note"), (marks[WRONG], "problem")]
 
 
 def _marks() -> dict[str, str]:
@@ -72,7 +72,7 @@ def _show(found: list[Check]) -> None:
 def _online(root: bytes, now: Consent) -> Check:
     """Make one request like the flusher's, with no event in it, if consent covers it."""
     if not now.on:
-        return Check("online", NOTE, "not contacted, since analytics are off")
+        return Check("online", NOTE, "not contacted because analytics are off")
     from onramp_analytics.posthog import capture  # loads posthog
     from onramp_analytics.posthog.sender import Stop, require_consent
 
@@ -86,5 +86,5 @@ def _online(root: bytes, now: Consent) -> Check:
     except Stop as stop:
         return Check("online", NOTE, f"not contacted: {stop.outcome.reason}")
     if outcome.kind in (ACCEPTED, REJECTED):  # to a batch without events PostHog may say either
-        return Check("online", OK, f"{where.host} answers like PostHog")
-    return Check("online", WRONG, f"{where.host}: {outcome.reason}: look at host, key, proxy and network")
+        return Check("online", OK, f"{where.host} responds like PostHog")
+    return Check("online", WRONG, f"{where.host}: {outcome.reason}: check the host, key, proxy and network")

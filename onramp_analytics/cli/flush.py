@@ -26,28 +26,28 @@ from onramp_analytics.spool import Spool
     type=click.FloatRange(min=0, max=86_400, min_open=True),
     default=60.0,
     show_default=True,
-    help="Seconds after which no further request is made.",
+    help="Stop starting new requests after S seconds.",
 )
 @click.pass_context
 def flush(context: click.Context, timeout: float) -> None:
-    """Send every queued event now, and wait.
+    """Send the queued events now.
 
-    Exit status 0 when nothing is left, 1 with the reason when something is.
+    Waits until the events are delivered. Exits with status 1 and the reason if events are still queued at the end.
     """
     root = checkout(context)
     until = time.monotonic() + timeout
     now, spool = consent.ask(os.environb, root), Spool(root)
     if not (segments.count(spool) or segments.waiting(spool)):
-        click.echo("Nothing is queued.")
+        click.echo("No events are queued.")
         return
     if not now.on:
-        raise CouldNot(f"nothing was sent: analytics are off: {now.why}")
+        raise CouldNot(f"nothing was sent because analytics are off: {now.why}")
     state = _send(spool, root, until)
     _report(state)
     if state.newer:
-        raise CouldNot("events of a newer version of this program are kept: `make analytics-upgrade` sends them")
+        raise CouldNot("events of a newer version of this program are kept: run `make analytics-upgrade` to send them")
     if segments.waiting(spool):
-        raise CouldNot("something is left that cannot be read: `onramp-analytics doctor` names it")
+        raise CouldNot("some queued events cannot be read: run `onramp-analytics doctor` for details")
 
 
 def _send(spool: Spool, root: bytes, until: float) -> State:
@@ -72,13 +72,13 @@ def _send(spool: Spool, root: bytes, until: float) -> State:
                 )
     except OSError as error:
         what = os.fsdecode(error.filename or "the spool")
-        raise CouldNot(f"{what} cannot be used ({error.strerror}): see `onramp-analytics doctor`") from None
+        raise CouldNot(f"{what} cannot be used ({error.strerror}): run `onramp-analytics doctor` for details") from None
 
 
 def _report(state: State) -> None:
     parts = [f"sent {counted(state.sent, 'event')}"]
-    parts += [counted(number, label) for number, label in left_out(asdict(state))]
+    parts += left_out(asdict(state))
     if state.outcome == ACCEPTED or state.sent or len(parts) > 1:
         click.echo(", ".join(parts).capitalize() + ".")
     if state.outcome != ACCEPTED:
-        raise CouldNot(f"the rest is kept: {state.reason}")
+        raise CouldNot(f"the remaining events stay queued: {state.reason}")

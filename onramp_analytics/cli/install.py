@@ -22,15 +22,17 @@ _MOST_LINES = 20  # of the names that came and went; the file itself is there to
 
 @click.command()
 @click.argument("folder", metavar="DIR", type=_FOLDER)
-@click.option("--wheel", metavar="FILE", type=_FOLDER, help="What users install: a wheel, which is put into DIR.")
-@click.option("--package", metavar="SPEC", help="What users install: a version, like onramp-analytics==0.2.0.")
-@click.option("--api-key", metavar="phc_…", help="The key of OnRamp's PostHog project; public by design.")
-@click.option("--host", metavar="URL", help="Where events are sent; PostHog's US cloud by default.")
-@click.option("--send", metavar="WHEN", help="When events are sent: daily (default) or at-once.")
-@click.option("--docs-url", metavar="URL", help="The page for users on the web; docs/analytics.md by default.")
-@click.option("--contact", metavar="TEXT", help="How users reach the people who run the project.")
-@click.option("--upstream", metavar="REMOTE/BRANCH", help="Do not ask OnRamp's repository for its newest commit.")
-@click.option("--check", is_flag=True, help="Change nothing; exit 1 if something differs.")
+@click.option("--wheel", metavar="FILE", type=_FOLDER, help="Let users install this wheel; copies it into DIR.")
+@click.option("--package", metavar="SPEC", help="Let users install this version, for example, onramp-analytics==0.2.0.")
+@click.option("--api-key", metavar="phc_…", help="Project key of OnRamp's PostHog project (public).")
+@click.option("--host", metavar="URL", help="URL that events are sent to (default: PostHog US cloud).")
+@click.option("--send", metavar="WHEN", help="When to send events: daily (default) or at-once.")
+@click.option("--docs-url", metavar="URL", help="Web page for users (default: docs/analytics.md).")
+@click.option("--contact", metavar="TEXT", help="How users can reach the people who run the project.")
+@click.option(
+    "--upstream", metavar="REMOTE/BRANCH", help="Read published names from this branch of the clone, offline."
+)
+@click.option("--check", is_flag=True, help="Change nothing; exit with status 1 if anything is out of date.")
 def install(
     folder: Path,
     wheel: Path | None,
@@ -40,13 +42,13 @@ def install(
     check: bool,
     **given: str | None,
 ) -> None:
-    """Install the make integration into an OnRamp checkout.
+    """Add analytics to an OnRamp checkout.
 
-    Safe to run repeatedly: updates what is out of date, and keeps the settings that are not given. The names that may
-    be sent come from the newest commit of OnRamp's own repository.
+    Writes the make integration into DIR. Safe to run repeatedly: updates files that are out of date, and keeps settings
+    that are not given. The names that can be sent come from the newest commit of OnRamp's own repository.
     """
     if wheel and package:
-        raise click.UsageError("--wheel and --package exclude each other: users install one of the two")
+        raise click.UsageError("--wheel and --package cannot be combined")
     named = {option: given[option.removeprefix("--").replace("-", "_")] for option in conf.OPTIONS}
     options = Options(upstream, package, wheel, named)
     root = folder.resolve()
@@ -59,7 +61,7 @@ def install(
 def _show_plan(plan: Plan) -> None:
     for line in _verbs(plan.changes):
         click.echo(line)
-    click.echo(f"The names are from {plan.commit}.")
+    click.echo(f"The published names come from {plan.commit}.")
     _show_names(plan.names)
     _show_remarks(plan)
     if not plan.changes:
@@ -77,7 +79,9 @@ def _show_difference(plan: Plan) -> None:
     _show_names(plan.names)
     _show_remarks(plan)
     if plan.changes:
-        raise CouldNot("something differs: run this again without --check, then review and commit")
+        raise CouldNot(
+            "the integration is out of date: run this again without --check, then review and commit the changes"
+        )
     click.echo("Everything is up to date.")
 
 
@@ -96,18 +100,18 @@ def _show_remarks(plan: Plan) -> None:
     for name in plan.unpublished:
         click.echo(f"{name} was committed here, but is not in OnRamp's repository yet: push it, then run this again.")
     if plan.is_behind:
-        click.echo(f"Users install {plan.program}; this is {__version__}. --wheel or --package changes that.")
+        click.echo(f"Users install {plan.program}, but this is {__version__}: use --wheel or --package to change that.")
     if not plan.has_key:
-        click.echo("No PostHog project is set, so nothing will be sent: --api-key sets it.")
+        click.echo("No PostHog project is set, so nothing will be sent: use --api-key to set it.")
 
 
 @click.command()
 @click.argument("folder", metavar="DIR", type=_FOLDER)
-@click.option("--purge", is_flag=True, help="Delete queued events and the consent, too.")
+@click.option("--purge", is_flag=True, help="Also delete queued events and the consent.")
 def uninstall(folder: Path, *, purge: bool) -> None:
-    """Remove the make integration from an OnRamp checkout.
+    """Remove analytics from an OnRamp checkout.
 
-    Queued events and the consent are kept, and listed, unless --purge is given.
+    Removes the make integration from DIR. Keeps and lists queued events and the consent, unless --purge is given.
     """
     with tree.opened(folder.resolve()) as opened:
         integration.refuse_foreign(opened)
@@ -134,7 +138,7 @@ def _purge(opened: tree.Tree) -> list[str]:
             f"onramp.lock could not be written ({error.strerror}): correct that, then run this again"
         ) from None
     after = integration.kept(opened)
-    changed = ["changed onramp.lock: the lines of others are kept"] if "onramp.lock" in after else []
+    changed = ["changed onramp.lock: all other settings are kept"] if "onramp.lock" in after else []
     return [f"deleted {name}" for name in before if name not in after] + changed
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
+from itertools import chain
 
 import click
 
 from onramp_analytics import __version__
+from onramp_analytics.cli import completion  # noqa: F401  (registers the shells)
 from onramp_analytics.cli.common import echo
 from onramp_analytics.cli.consent import disable, enable, notice, reset_id, show_id
 from onramp_analytics.cli.dashboard import dashboard
@@ -24,28 +26,42 @@ from onramp_analytics.cli.status import status
 from onramp_analytics.cli.track import track
 from onramp_analytics.errors import CouldNot
 
+SECTIONS = {
+    "Consent": (enable, disable, show_id, reset_id),
+    "Look": (status, show_pending, show_sent, preview, events, report, results, doctor),
+    "Send": (track, flush),
+    "Maintain": (install, uninstall, dashboard, demo),
+}
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+
+class _Sections(click.Group):
+    """A group whose help lists the commands in sections."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        for title, listed in SECTIONS.items():
+            with formatter.section(title):
+                formatter.write_dl([(command.name or "", command.get_short_help_str()) for command in listed])
+
+
+@click.group(cls=_Sections, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
-    "--root", metavar="DIR", type=click.Path(), help="The OnRamp checkout; else ONRAMP_ROOT, else found from here."
+    "--root",
+    metavar="DIR",
+    type=click.Path(),
+    help="OnRamp checkout (default: ONRAMP_ROOT, else the current directory or one above it).",
 )
 @click.version_option(__version__, prog_name="onramp-analytics")
 @click.pass_context
 def commands(context: click.Context, root: str | None) -> None:
     """Opt-in, anonymous usage analytics for OnRamp.
 
-    Nothing is collected before `enable`. Events are queued in a file that `show-pending` prints, and are sent later in
-    the background.
+    Nothing is collected until you run `enable`. Events are queued in a local file (see `show-pending`) and sent later
+    in the background.
     """
     context.obj = root
 
 
-for _command in (
-    *(enable, disable, notice, show_id, reset_id),
-    *(status, show_pending, show_sent, events, preview, report, doctor),
-    *(flush, demo, track),
-    *(install, uninstall, dashboard, results),
-):
+for _command in (*chain(*SECTIONS.values()), notice):
     commands.add_command(_command)
 
 
@@ -53,7 +69,7 @@ def main() -> int:
     """Run the command line.
 
     Returns:
-        0 done, 1 could not, 2 used wrongly. Errors are one line on standard error.
+        0 on success, 1 on failure, 2 on a usage error. Errors are one line on standard error.
     """
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # closed by the caller
@@ -71,19 +87,19 @@ def main() -> int:
         command = error.ctx.command_path if error.ctx else "onramp-analytics"
         return _fail(f"{error.format_message().rstrip('.')}: see `{command} --help`", 2)
     except click.Abort:
-        return _fail("stopped", 1)
+        return _fail("interrupted", 1)
     except (BrokenPipeError, SystemExit):  # click's way of saying it: `show-pending | head` has seen enough
         _stop_writing()
         return 0
     except OSError as error:
         _stop_writing()
         what = os.fsdecode(error.filename or "the output")
-        return _fail(f"{what} cannot be used ({error.strerror}): correct that, then try again", 1)
+        return _fail(f"{what} cannot be used ({error.strerror})", 1)
     return status if isinstance(status, int) else 0
 
 
 def _stop_writing() -> None:
-    """Let what is still to be written go nowhere, so that the interpreter does not complain at its end."""
+    """Redirect stdout to /dev/null so that the interpreter does not report a broken pipe at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 

@@ -31,10 +31,10 @@ EXAMPLES = ("plex", "plex-nfs", "start", "exit_2", True, 410)  # one value for e
 @as_json
 @click.pass_context
 def preview(context: click.Context, *, as_json: bool) -> None:
-    """Show the request that would be made.
+    """Show the complete request without sending it.
 
-    The queued events are sent over HTTP to a receiver on this machine, and stay queued. While analytics are off, these
-    are the events that `enable` would queue. If there are none, one event of each kind is shown as an example.
+    Makes the request to a temporary server on this machine. The queued events stay queued. While analytics are off,
+    shows the events that `enable` would queue. If there are none, shows one example of each event.
     """
     root = checkout(context)
     what, found = _found(root)
@@ -42,11 +42,11 @@ def preview(context: click.Context, *, as_json: bool) -> None:
     if not as_json:
         click.echo(f"{what}\n")
         if wrong:
-            click.echo(echo(f"Events are sent nowhere yet ({wrong}), so the address and the key are examples.\n"))
+            click.echo(echo(f"Events are not sent yet ({wrong}), so the address and the key are examples.\n"))
     for batch in batches(found):
         _show(_request(shown, batch), shown, as_json=as_json)
     if not as_json:
-        click.echo("Nothing was sent: this went to a receiver on this machine only, and nothing was stored.")
+        click.echo("Nothing was sent: the request went only to a temporary server on this machine.")
 
 
 def _found(root: bytes) -> tuple[str, list[Pending]]:
@@ -59,7 +59,7 @@ def _found(root: bytes) -> tuple[str, list[Pending]]:
         found = list(inventory(root))
         if found:
             return "Analytics are off. These are the events that `enable` would queue now:", found
-    return "Nothing is queued, so these are examples, one of each kind:", list(examples())
+    return "No events are queued. These are examples, one of each event:", list(examples())
 
 
 def inventory(root: bytes) -> Iterator[Pending]:
@@ -113,7 +113,7 @@ def _request(shown: Destination, batch: list[Pending]) -> Request:
             session.headers["Host"] = urllib.parse.urlsplit(shown.host).netloc
             outcome = capture.send(session, here, [found.event for found in batch])
         if outcome.kind != ACCEPTED:
-            raise CouldNot(f"the receiver on this machine could not be reached: {outcome.reason}")
+            raise CouldNot(f"the temporary server on this machine could not be reached: {outcome.reason}")
         return receiver.requests.pop()
 
 

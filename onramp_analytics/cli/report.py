@@ -25,14 +25,15 @@ from onramp_analytics.report.summary import Chart
 
 @click.command()
 @click.option(
-    "--html", metavar="FILE", type=click.Path(path_type=Path), help="Write a page with charts and every event."
+    "--html", metavar="FILE", type=click.Path(path_type=Path), help="Write an HTML page with charts and all events."
 )
 @as_json
 @click.pass_context
 def report(context: click.Context, html: Path | None, *, as_json: bool) -> None:
-    """Show what this installation has recorded over time: services, overrides, commands, failures, day by day.
+    """Summarize what was recorded here.
 
-    The report covers the queued events and the log of sent events (the newest 1,000), which are both on this machine.
+    Shows services, overrides, commands, failures and events per day. Includes the queued events and the newest 1,000
+    sent events, both stored on this machine. Nothing is sent.
     """
     root = checkout(context)
     outbox = Outbox(root)
@@ -42,7 +43,7 @@ def report(context: click.Context, html: Path | None, *, as_json: bool) -> None:
     where = _destination(root)
     if html:
         write_all(html.parent, {html.name: page.page(found, sent, queued, where)})
-        click.echo(f"Wrote {html}. It needs no network: open it in a browser.", err=as_json)
+        click.echo(f"Wrote {html}. Open it in a browser; it works offline.", err=as_json)
     if as_json:
         click.echo(json.dumps({**asdict(found), "destination": where}, indent=2))
     elif not html:
@@ -51,7 +52,7 @@ def report(context: click.Context, html: Path | None, *, as_json: bool) -> None:
 
 def _print(found: reports.Summary, sent: int, queued: int, where: str) -> None:
     if not found.events:
-        click.echo("Nothing was recorded yet.")
+        click.echo("No events have been recorded yet.")
         return
     click.echo(f"{counted(found.events, 'event')}: {sent:,} sent, {queued:,} queued. {found.first} to {found.last}.")
     click.echo(f"Destination: {where}.")

@@ -26,10 +26,10 @@ _LARGEST = 1 << 20  # bytes; 300 services take 30 KiB
 @as_json
 @click.pass_context
 def results(context: click.Context, *, as_json: bool) -> None:
-    """Show what installations that opted in run, and mark your own services.
+    """Show what other installations run.
 
-    The numbers come from make.d/analytics-results.json in the checkout, which `git pull` updates. Nothing is sent, and
-    which services are yours is looked up on this machine only.
+    Reads make.d/analytics-results.json in the checkout, which `git pull` updates, and marks the services that are
+    enabled here. Nothing is sent.
     """
     root = Path(os.fsdecode(checkout(context)))
     text = _read(root / RESULTS)
@@ -40,7 +40,7 @@ def results(context: click.Context, *, as_json: bool) -> None:
     console = Console(highlight=False)
     for line in (
         f"{page.counts.active:,} installations that opted in, {page.first} to {page.last}. Numbers are rounded down.",
-        f"Made on {page.made}. Fewer than {page.at_least} installations are not shown.",
+        f"Generated on {page.made}. Anything that fewer than {page.at_least} installations use is not shown.",
     ):
         console.print(Text(line), soft_wrap=True)
     _show(console, "Services", page.counts.services, page.counts.with_services, _enabled(root))
@@ -63,7 +63,7 @@ def _read(path: Path) -> str:
         except OSError as error:
             raise CouldNot(f"{path} cannot be read ({error.strerror}): restore it with git") from None
     if len(content) > _LARGEST:
-        raise CouldNot(f"{path} is too large to be a page of results: restore it with git")
+        raise CouldNot(f"{path} is too large: restore it with git")
     return content.decode("utf-8", "replace")
 
 

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from onramp_analytics import consent, events
-from onramp_analytics.cli.common import as_json, checkout, counted, day, left_out, schedule
+from onramp_analytics.cli.common import as_json, checkout, day, left_out, schedule
 from onramp_analytics.outbox.history import Counts
 from onramp_analytics.outbox.overview import Outbox
 from onramp_analytics.outbox.schedule import DAYS_TO_LOOK
@@ -25,16 +25,18 @@ from onramp_analytics.posthog import destination
 @as_json
 @click.pass_context
 def show_pending(context: click.Context, *, as_json: bool) -> None:
-    """Show every queued event, as it will be sent.
+    """Show the queued events.
 
-    A table on a terminal; one JSON object per line with --json or in a pipe.
+    Prints a table on a terminal. With --json or in a pipe, prints one JSON object per line, exactly as it will be sent.
     """
     root = checkout(context)
     counts = Counts()
     found = (pending.event for pending in Outbox(root).pending(counts))
-    oldest = _show(found, as_json=as_json, nothing="Nothing is queued. Sent events: onramp-analytics show-sent")
-    for number, label in left_out(asdict(counts)):
-        click.echo(f"{counted(number, label)} left out.", err=True)
+    oldest = _show(
+        found, as_json=as_json, nothing="No events are queued. To see sent events, run `onramp-analytics show-sent`."
+    )
+    for what in left_out(asdict(counts)):
+        click.echo(f"{what} skipped.", err=True)
     if oldest and consent.ask(os.environb, root).on:
         click.echo(schedule(destination.send(root, os.environ), day(oldest, DAYS_TO_LOOK)))
         click.echo("To send them now: make analytics-flush. To delete them: make analytics-disable.")
@@ -46,11 +48,15 @@ def show_pending(context: click.Context, *, as_json: bool) -> None:
 def show_sent(context: click.Context, *, as_json: bool) -> None:
     """Show the events that were sent.
 
-    They come from the log on this machine, which keeps the newest 1,000. A table on a terminal; one JSON object per
-    line with --json or in a pipe.
+    Reads the log on this machine, which keeps the newest 1,000 events. Prints a table on a terminal. With --json or in
+    a pipe, prints one JSON object per line, exactly as it was sent.
     """
     found = Outbox(checkout(context)).sent()
-    _show(found, as_json=as_json, nothing="Nothing was sent. Queued events: onramp-analytics show-pending")
+    _show(
+        found,
+        as_json=as_json,
+        nothing="No events have been sent. To see queued events, run `onramp-analytics show-pending`.",
+    )
 
 
 def _show(found: Iterable[dict[str, Any]], *, as_json: bool, nothing: str) -> str:
@@ -72,5 +78,7 @@ def _show(found: Iterable[dict[str, Any]], *, as_json: bool, nothing: str) -> st
     console = Console(highlight=False)
     console.print(table, markup=False)
     fixed = ", ".join(f"{k}={json.dumps(v)}" for k, v in events.FIXED.items())
-    console.print(f"Each also holds an identifier and {fixed}. To see them whole: --json", markup=False)
+    console.print(
+        f"Every event also contains a UUID, an identifier and {fixed}. Use --json to see complete events.", markup=False
+    )
     return oldest

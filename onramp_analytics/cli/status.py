@@ -28,7 +28,7 @@ from onramp_analytics.posthog.outcome import ACCEPTED
 def status(context: click.Context, *, as_json: bool) -> None:
     """Show whether analytics are on.
 
-    Also shows what is queued, where and when it is sent, and what is wrong.
+    Also shows the queued events, the destination, the schedule and any problems.
     """
     found = look(checkout(context))
     if as_json:
@@ -97,7 +97,7 @@ def _rows(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
     queued = counted(found["pending"], "event")
     yield "queued", queued + (f", the oldest from {day(found['oldest'])}" if found["oldest"] else "")
     if found["on"]:
-        yield "sent", schedule(found["send"], day(found["oldest"], 2) if found["oldest"] else "")
+        yield "schedule", schedule(found["send"], day(found["oldest"], 2) if found["oldest"] else "")
         yield "last send", _last_run(found["last_run"])
         yield "next try", _next_try(found)
     elif found["pending"]:
@@ -111,8 +111,8 @@ def _rows(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
 def _left(queued: str, *, is_here: bool) -> str:
     """Say what becomes of events that are queued while analytics are off."""
     if is_here:
-        return f"queued until analytics are on again: {queued}; `make analytics-disable` deletes them"
-    return f"`make analytics-enable` deletes {queued} first, and so does `make analytics-disable`"
+        return f"{queued} will stay queued until analytics are on again; `make analytics-disable` deletes them"
+    return f"`make analytics-enable` and `make analytics-disable` will delete {queued}"
 
 
 def _filled(label: str, text: str) -> str:
@@ -125,7 +125,7 @@ def _last_run(run: dict[str, Any] | None) -> str:
     if not run:
         return "never"
     parts = [run["outcome"], f"{counted(run['sent'], 'event')} sent"]
-    parts += [counted(number, label) for number, label in left_out(run)]
+    parts += left_out(run)
     return f"{ago(run['at'])}: {', '.join(parts)}"
 
 

@@ -1,8 +1,9 @@
-"""track, as far as people see it: its help, and its place in the list. The command itself goes round click."""
+"""Help, completion and command listing for `track`. The command itself bypasses click (see `__main__`)."""
 
 from __future__ import annotations
 
 import click
+from click.shell_completion import CompletionItem
 
 from onramp_analytics import events, tracker
 
@@ -12,17 +13,32 @@ def _names() -> str:
     return "\b\n" + "\n".join(lines)
 
 
+def _complete_event(_context: click.Context, _parameter: click.Parameter, start: str) -> list[CompletionItem]:
+    return [CompletionItem(name, help=event.why) for name, event in events.EVENTS.items() if name.startswith(start)]
+
+
+def _complete_property(context: click.Context, _parameter: click.Parameter, start: str) -> list[CompletionItem]:
+    """Return the properties of the event that are not given yet, each with its `=`."""
+    event = events.EVENTS.get(context.params["event"])
+    given = {word.partition("=")[0] for word in context.params["properties"] or ()}
+    return [
+        CompletionItem(f"{p.name}=", help=p.rule.replace("`", ""))
+        for p in (event.properties if event else ())
+        if p.name not in given and p.name.startswith(start)
+    ]
+
+
 @click.command(
-    epilog=f"The events and their properties, explained by `onramp-analytics events`:\n\n{_names()}",
+    epilog=f"Events and their properties (see `onramp-analytics events`):\n\n{_names()}",
     context_settings={"ignore_unknown_options": True},
 )
-@click.argument("event")
-@click.argument("properties", metavar="[KEY=VALUE]...", nargs=-1)
+@click.argument("event", shell_complete=_complete_event)
+@click.argument("properties", metavar="[KEY=VALUE]...", nargs=-1, shell_complete=_complete_property)
 @click.pass_context
 def track(context: click.Context, event: str, properties: tuple[str, ...]) -> None:
-    """Record one event, and return at once.
+    """Record one event.
 
-    Prints nothing. Exit status 0, also when the event could not be stored (`status` shows why); 2 for an unknown event
-    or property.
+    Prints nothing and returns at once. Exits with status 0 even if the event could not be stored (see `status`), and
+    with status 2 if the event or a property is unknown.
     """
     context.exit(tracker.main(context.obj, [event, *properties]))

@@ -47,11 +47,11 @@ TO_WRITE = "dashboard:write and insight:write"
 TO_READ = "query:read"
 
 _WHAT_TO_DO = {
-    400: "it does not take the query: run `onramp-analytics dashboard --check` and report what it says",
-    401: f"it does not know the key: check {KEY_VARIABLE}",
+    400: "it rejects the query: run `onramp-analytics dashboard --check` and report the output",
+    401: f"it does not recognize the key: check {KEY_VARIABLE}",
     402: "the project is over its quota: check its billing page in PostHog",
-    404: f"the key sees no such project: check {PROJECT_VARIABLE} and ONRAMP_ANALYTICS_HOST",
-    429: "it allows no more requests now: wait some minutes and run it again",
+    404: f"the key has no access to this project: check {PROJECT_VARIABLE} and ONRAMP_ANALYTICS_HOST",
+    429: "it accepts no more requests at the moment: wait a few minutes, then run this again",
 }
 
 
@@ -105,7 +105,7 @@ class Application:
         if not (isinstance(columns, list) and isinstance(rows, list)):
             raise _unlike(self.host)
         if answer.get("hasMore"):
-            raise CouldNot(f'{self.host} gives {len(rows):,} rows for "{name}" and has more: ask for fewer days')
+            raise CouldNot(f'{self.host} gives {len(rows):,} rows for "{name}" and has more: use fewer days')
         return Answer(columns, rows)
 
     def check(self, text: str) -> str:
@@ -176,7 +176,7 @@ class Application:
                     **content,
                 )
             except requests.RequestException as error:
-                raise CouldNot(f"{self.host} was not reached: {network_reason(error)}") from None
+                raise CouldNot(f"{self.host} could not be reached: {network_reason(error)}") from None
         return self._read(response)
 
     def _read(self, response: requests.Response) -> dict[str, Any]:
@@ -216,7 +216,7 @@ def _is_on(insight: Mapping[str, Any], dashboard: int) -> bool:
 
 
 def _unlike(host: str) -> CouldNot:
-    return CouldNot(f"{host} does not answer like PostHog's application: check ONRAMP_ANALYTICS_HOST")
+    return CouldNot(f"{host} does not respond like PostHog's application: check ONRAMP_ANALYTICS_HOST")
 
 
 def from_environ(environ: Mapping[str, str], scopes: str = TO_WRITE) -> Application:
@@ -240,7 +240,7 @@ def project(environ: Mapping[str, str]) -> str:
     """
     found = environ.get(PROJECT_VARIABLE, "").strip()
     if not (found.isascii() and found.isdigit()):
-        raise Misconfigured(f"{PROJECT_VARIABLE} must be the project's number: its settings in PostHog show it")
+        raise Misconfigured(f"{PROJECT_VARIABLE} must be the project's number, which its settings in PostHog show")
     return found
 
 
@@ -250,7 +250,7 @@ def _key(environ: Mapping[str, str], scopes: str) -> str:
     if not found:
         raise Misconfigured(f"no personal key: set {KEY_VARIABLE} (phx_…); {how}")
     if found.startswith("phc_"):
-        raise Misconfigured(f"{KEY_VARIABLE} holds a project's key (phc_…), which can only send events; {how} (phx_…)")
+        raise Misconfigured(f"{KEY_VARIABLE} contains a project key (phc_…), which can only send events; {how} (phx_…)")
     if not (found.startswith(("phx_", "phs_")) and found.isascii() and found.replace("_", "").isalnum()):
-        raise Misconfigured(f"{KEY_VARIABLE} must be a personal key (phx_ and letters or digits): {how}")
+        raise Misconfigured(f"{KEY_VARIABLE} must be a personal key (phx_, then letters or digits): {how}")
     return found

@@ -72,7 +72,7 @@ def from_json(found: Any) -> Page:
     """
     try:
         if found["version"] != VERSION:
-            raise ValueError(f"it is of version {found['version']}, and this program knows {VERSION}")
+            raise ValueError(f"it has version {found['version']}, but this program supports {VERSION}")
         first, last, made = (date.fromisoformat(found[name]) for name in ("first", "last", "made"))
         lists = {
             name: [_read(row) for row in found[name]] for name in ("services", "overrides", "commands", "given_up")

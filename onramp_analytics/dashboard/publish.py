@@ -48,7 +48,7 @@ def publish(application: Application, folder: Path, made: date, at_least: int, l
     wait = pages.next_day(history)
     if wait and made < wait:
         rebuild(folder, history, link)
-        return f"Rebuilt {folder} from its history. The next page can be made on {wait}."
+        return f"Rebuilt {folder} from its history. The next page can be published on {wait}."
     check(application, made)
     page = _ask(application, history, made, at_least)
     if page is None:
@@ -78,7 +78,7 @@ def check(application: Application, made: date) -> None:
     for name, text in asked(made, []).items():
         wrong = application.check(text)
         if wrong:
-            raise CouldNot(f'{application.host} does not take the query "{name}" ({wrong}): report it')
+            raise CouldNot(f'{application.host} rejects the query "{name}" ({wrong}): please report this')
 
 
 def _ask(application: Application, history: list[Page], made: date, at_least: int) -> Page | None:
@@ -104,7 +104,7 @@ def read_history(folder: Path) -> list[Page]:
         return pages.history_from_json(json.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
         if (folder / "index.html").exists() or (folder / "results.json").exists():
-            raise CouldNot(f"{folder} holds a site without {HISTORY}: restore that file first") from None
+            raise CouldNot(f"{folder} contains a site without {HISTORY}: restore that file first") from None
         return []
     except OSError as error:
         raise CouldNot(f"{path} cannot be read ({error.strerror}): restore it first") from None
@@ -122,7 +122,7 @@ def rebuild(folder: Path, history: list[Page], link: Link) -> None:
     try:
         (folder / "badges").mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise CouldNot(f"{folder} cannot be created ({error.strerror}): name another folder") from None
+        raise CouldNot(f"{folder} cannot be created ({error.strerror}): choose another folder") from None
     write_all(folder, files, 0o644)
     for old in folder.glob("badges/*.svg"):
         if f"badges/{old.name}" not in files:

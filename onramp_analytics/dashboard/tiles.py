@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from onramp_analytics.dashboard.application import Application
 
 NAME = "OnRamp usage"
-DESCRIPTION = "What OnRamp's analytics answer. Made by `onramp-analytics dashboard --create`."
+DESCRIPTION = "The questions that OnRamp's analytics answer. Created by `onramp-analytics dashboard --create`."
 
 
 def insight(tile: Query) -> dict[str, Any]:

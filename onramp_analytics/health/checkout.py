@@ -78,13 +78,13 @@ def _lock_file(root: bytes) -> Check:
     if content is not None:
         if b"\0" in content:
             return Check(_CHOICE, WRONG, f"{os.fsdecode(path)} is damaged: `enable` or `disable` repairs it")
-        return Check(_CHOICE, OK, "is whole")
+        return Check(_CHOICE, OK, "valid")
     try:
         found = os.lstat(path)
     except OSError:
-        return Check(_CHOICE, OK, "does not exist, which means off")
+        return Check(_CHOICE, OK, "does not exist, so analytics are off")
     if stat.S_ISREG(found.st_mode) and not is_ours(found):
-        return Check(_CHOICE, NOTE, "belongs to another user, so it counts for that user alone")
+        return Check(_CHOICE, NOTE, "belongs to another user and applies only to that user")
     return Check(_CHOICE, WRONG, f"{os.fsdecode(path)} is not a readable file: move it away")
 
 
@@ -92,7 +92,7 @@ def _agreement(root: bytes, now: Consent, environ: Mapping[str, str]) -> Iterato
     if not now.on:
         return
     newer = now.version < events.VERSION
-    said = "there is something new to agree to, and it is not recorded: see `events --new`, agree with `enable`"
+    said = "new events or properties need your consent and are not recorded: see `events --new`; to agree, run `enable`"
     yield Check("agreement", NOTE if newer else OK, said if newer else "covers everything that is recorded")
     try:
         objection = destination.objection(now, destination.of(root, environ), destination.send(root, environ))
@@ -106,14 +106,16 @@ def _names(root: bytes, now: Consent) -> Check:
     names = [line for line in checkout.published(root).splitlines() if line and not line.startswith(b"#")]
     if names:
         return Check("published names", OK, f"{len(names):,}")
-    said = f"no readable {os.fsdecode(checkout.NAMES)}, so every name is recorded as `custom` or `other`"
-    return Check("published names", NOTE if now.on else OK, f"{said}: the maintainers' `install` writes it")
+    said = f"{os.fsdecode(checkout.NAMES)} cannot be read, so every name is recorded as `custom` or `other`"
+    return Check("published names", NOTE if now.on else OK, f"{said}: OnRamp's maintainers create it with `install`")
 
 
 def _enabled(root: bytes, now: Consent) -> Iterator[Check]:
     for kind, folder in make_events.FOLDERS.items():
         if now.on and make_events.links(root, kind) is None:
-            said = f"{os.fsdecode(folder[1:])}/ is not compared: it is missing, unreadable, without .keep, or too large"
+            said = (
+                f"{os.fsdecode(folder[1:])}/ is skipped: it is missing, unreadable or too large, or has no .keep file"
+            )
             yield Check("enabled", NOTE, said)
 
 
@@ -121,7 +123,7 @@ def _files(spool: Spool) -> Iterator[Check]:
     found = list(_faults(spool))
     yield from (Check("files", WRONG, said) for said in found)
     if not found:
-        yield Check("files", OK, "all are yours, and of the right kind")
+        yield Check("files", OK, "owner and type are correct")
 
 
 def _faults(spool: Spool) -> Iterator[str]:
@@ -136,7 +138,7 @@ def _faults(spool: Spool) -> Iterator[str]:
             continue  # it does not exist, or its folder was already reported
         is_kind = stat.S_ISDIR if path == spool.folder else stat.S_ISREG
         if not is_kind(found.st_mode) or (stat.S_ISREG(found.st_mode) and found.st_nlink != 1):
-            yield f"{os.fsdecode(path)} is not of the right kind: move it away"
+            yield f"{os.fsdecode(path)} has an unexpected type or is a hard link: move it away"
         elif not is_ours(found):
             yield f"{os.fsdecode(path)} belongs to another user: move it away"
         elif not os.access(path, os.R_OK | os.W_OK):
@@ -151,7 +153,7 @@ def _spool(spool: Spool) -> Iterator[Check]:
     if size > CAP - 1024:
         yield Check("spool", WRONG, "the spool is full, and new events are dropped: run `onramp-analytics flush`")
     if len(segments.waiting(spool)) >= MOST_SPILLED:
-        said = f"{MOST_SPILLED:,} events are in files of their own, and no more can be: run `onramp-analytics flush`"
+        said = f"{MOST_SPILLED:,} events are in separate files, and no more can be added: run `onramp-analytics flush`"
         yield Check("spool", WRONG, said)
     yield from _lock(spool)
 
@@ -164,7 +166,7 @@ def _lock(spool: Spool) -> Iterator[Check]:
             return
         with locks.locked(spool, STUCK) as held:
             if not held:
-                said = f"{path} is held by a process that does not move: end it (`fuser` names it)"
+                said = f"{path} is held by a stuck process: stop it (find it with `fuser`)"
                 yield Check("lock", WRONG, said)
     except FileNotFoundError:
         return
@@ -200,7 +202,7 @@ def _disk(root: bytes) -> Check:
     free = found.f_bavail * found.f_frsize
     if free < SPACE:
         return Check("disk", WRONG, "the disk is full, and new events are dropped: free some space")
-    return Check("disk", OK, f"{free >> 20:,} MiB are free")
+    return Check("disk", OK, f"{free >> 20:,} MiB free")
 
 
 def _setting(what: str, read: Callable[[], str]) -> Check:
@@ -223,15 +225,17 @@ def _unfinished(outbox: Outbox) -> Check:
     """Check that flushers finish: systemd or a container may kill them with the command that started them."""
     number = history.unfinished(outbox.spool)
     if number < MOST_UNFINISHED or outbox.flusher_is_alive():
-        return Check("senders", OK, "come to their end")
-    said = f"the last {number} background senders never finished, as if killed with the job (systemd, a container)"
+        return Check("senders", OK, "finish normally")
+    said = f"the last {number} background uploads did not finish; systemd or a container may have stopped them"
     return Check("senders", WRONG, f"{said}: run `onramp-analytics flush` at the end of the job")
 
 
 def _clock(spool: Spool, now: float) -> Check:
     for path in (spool.file, *history.paths(spool)):
         if _modified(path) > now + AHEAD:
-            return Check("clock", WRONG, f"{os.fsdecode(path)} is newer than now: correct the clock")
+            return Check(
+                "clock", WRONG, f"{os.fsdecode(path)} has a modification time in the future: check the system clock"
+            )
     return Check("clock", OK, time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(now)))
 
 

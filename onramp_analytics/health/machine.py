@@ -30,7 +30,7 @@ def _without_password(url: str) -> str:
         parts = urllib.parse.urlsplit(url)
         address = f"{parts.scheme}://{parts.hostname}" + (f":{parts.port}" if parts.port else "")
     except ValueError:
-        return "not a valid address"
+        return "not a valid URL"
     return f"{address} with a password" if "@" in parts.netloc else address
 
 
@@ -40,7 +40,7 @@ def certificates(environ: Mapping[str, str]) -> Check:
         if environ.get(name) and not os.path.exists(environ[name]):
             return Check("certificates", WRONG, f"{name} names a file that does not exist: unset it, or correct it")
     named = [name for name in _CERTIFICATES if environ.get(name)]
-    return Check("certificates", OK, f"those that {named[0]} names" if named else "the system's own")
+    return Check("certificates", OK, f"from {named[0]}" if named else "default")
 
 
 def versions() -> Check:
@@ -61,4 +61,4 @@ def byte_code() -> Check:
     if missing and not os.access(here, os.W_OK):
         said = f"is missing, so each command compiles the program again: its owner runs `python3 -m compileall {here}`"
         return Check("byte-code", WRONG, said)
-    return Check("byte-code", OK, "is there" if not missing else "is kept from the next command on")
+    return Check("byte-code", OK, "present" if not missing else "will be written by the next command")

@@ -32,25 +32,25 @@ onramp-track = $(if $(onramp-is-on),@$(call onramp-analytics-start,track $(call 
         analytics-doctor analytics-flush analytics-upgrade analytics-results analytics-show-id analytics-reset-id \
         analytics-show-sent analytics-show-pending
 
-analytics-enable: ## Turn anonymous usage analytics on
+analytics-enable: ## Turn on anonymous usage analytics
 	@$(ONRAMP_ANALYTICS) enable
 
-analytics-disable: ## Turn analytics off and delete all of its data here
+analytics-disable: ## Turn off analytics and delete their data here
 	@$(ONRAMP_ANALYTICS) disable
 
-analytics-status: ## Show whether anything is collected, and what is wrong
+analytics-status: ## Show whether analytics are on, and any problems
 	@$(ONRAMP_ANALYTICS) status
 
-analytics-preview: ## Show the request that would be sent, without sending it
+analytics-preview: ## Show the complete request without sending it
 	@$(ONRAMP_ANALYTICS) preview
 
-analytics-events: ## Show what may be collected
+analytics-events: ## List every event that can be collected
 	@$(ONRAMP_ANALYTICS) events
 
-analytics-report: ## Show what this installation recorded over time
+analytics-report: ## Summarize what was recorded here
 	@$(ONRAMP_ANALYTICS) report
 
-analytics-doctor: ## Check what analytics need, with a remedy for each fault
+analytics-doctor: ## Check the analytics setup and suggest fixes
 	@$(ONRAMP_ANALYTICS) doctor
 
 analytics-flush: ## Send the queued events now
@@ -59,13 +59,13 @@ analytics-flush: ## Send the queued events now
 analytics-upgrade: ## Install or update the analytics program
 	@$(ONRAMP_ANALYTICS) upgrade
 
-analytics-results: ## Show which services others use, yours marked
+analytics-results: ## Show what other installations run
 	@$(ONRAMP_ANALYTICS) results
 
 analytics-show-id: ## Show the random identifier of this installation
 	@$(ONRAMP_ANALYTICS) show-id
 
-analytics-reset-id: ## Replace the identifier by a new one
+analytics-reset-id: ## Replace the identifier with a new one
 	@$(ONRAMP_ANALYTICS) reset-id
 
 analytics-show-sent: ## Show the events that were sent

@@ -26,7 +26,7 @@ refuse_root() {
     case $1 in from-make | notice) exit 0 ;; esac
     owner=$(stat -c %U .) user=$owner
     [ "$owner" != UNKNOWN ] || { owner="user $(stat -c %u .)" user="'#$(stat -c %u .)'"; }
-    fail "this checkout is $owner's: run sudo -u $user make analytics-$1"
+    fail "this checkout belongs to $owner: run sudo -u $user make analytics-$1"
 }
 
 # --- The program, and its version ---
@@ -65,7 +65,7 @@ is_older() {
 }
 
 say_older() {
-    say "onramp-analytics $installed is older than version $version, which this checkout wants: run make analytics-upgrade"
+    say "onramp-analytics $installed is older than version $version, which this checkout requires: run make analytics-upgrade"
 }
 
 # --- Installation ---
@@ -75,17 +75,17 @@ offer() {
     choose_source
     choose_tool
     say "$1"
-    say "It can be installed from $from, for you alone, with $tool."
+    say "It can be installed from $from, for your user only, with $tool."
     [ -t 0 ] && [ -t 2 ] || return 1
     printf 'Install it? [y/N] ' >&2
     read -r answer
     case $answer in [yY] | [yY][eE][sS]) ;; *) return 1 ;; esac
-    say "Installing it, which can take a minute ..."
+    say "Installing (this can take a minute) ..."
     output=$("$install" 2>&1) || explain
     if is_ours onramp.program; then rm -f onramp.program; fi # the next make command writes it
     find_program
-    [ -n "$program" ] || fail "it was installed, but is not found: add its folder to the PATH, then run this again"
-    if is_older; then fail "it was installed, but $program is still version $installed: remove that, then run this again"; fi
+    [ -n "$program" ] || fail "onramp-analytics was installed but cannot be found: add its folder to PATH, then run this again"
+    if is_older; then fail "onramp-analytics was installed, but $program is still version $installed: remove it, then run this again"; fi
     say "onramp-analytics $installed is installed."
 }
 
@@ -95,11 +95,11 @@ choose_source() {
         [ -f "$what" ] && [ ! -h "$what" ] || fail "make.d/$wheel is missing: run git pull or git checkout, then run this again"
         sum=$(sha256sum <"$what") || fail "make.d/$wheel could not be checked: install sha256sum, then run this again"
         [ "${sum%% *}" = "$sha256" ] ||
-            fail "make.d/$wheel is not the file that make.d/analytics.sh names: run git checkout make.d, then run this again"
+            fail "make.d/$wheel does not match the checksum in make.d/analytics.sh: run git checkout make.d, then run this again"
     elif [ -n "$package" ]; then
         what=$package from="the Python package index ($package)"
     else
-        fail "this checkout does not say what to install: ask its maintainers to run onramp-analytics install"
+        fail "this checkout does not specify what to install: ask its maintainers to run onramp-analytics install"
     fi
 }
 
@@ -131,12 +131,12 @@ explain() {
     say "$output"
     case $output in
     *ensurepip* | *"No module named venv"*)
-        fail "Python cannot make a virtual environment: run sudo apt install python3-venv, then run this again" ;;
+        fail "Python cannot create a virtual environment: run sudo apt install python3-venv, then run this again" ;;
     *externally-managed-environment*)
-        fail "pip may not install into the system's Python: run sudo apt install pipx, then run this again" ;;
+        fail "pip is not allowed to install into the system's Python: run sudo apt install pipx, then run this again" ;;
     *"requires a different Python"* | *"Requires-Python"*)
         fail "the Python that $tool uses is older than 3.10: install a newer one, then run this again" ;;
-    *) fail "it could not be installed: correct what is reported above, then run this again" ;;
+    *) fail "installation failed: fix the error reported above, then run this again" ;;
     esac
 }
 
@@ -149,7 +149,7 @@ setting() {
 
 status_without_program() {
     if [ "$(setting ANALYTICS_ENABLED)" = 1 ]; then
-        echo "onramp.lock says ANALYTICS_ENABLED=1, but the program is not installed: nothing is recorded, and nothing is sent."
+        echo "onramp.lock contains ANALYTICS_ENABLED=1, but onramp-analytics is not installed, so nothing is recorded or sent."
         echo "Run make analytics-enable to install it, or make analytics-disable to opt out."
     else
         echo "Analytics are off."
@@ -157,7 +157,7 @@ status_without_program() {
 }
 
 events_without_program() {
-    { [ -f docs/analytics.md ] && cat docs/analytics.md 2>/dev/null; } || fail "docs/analytics.md is missing in this checkout: run make analytics-enable to install the program, which shows the events"
+    { [ -f docs/analytics.md ] && cat docs/analytics.md 2>/dev/null; } || fail "docs/analytics.md is missing: run make analytics-enable to install onramp-analytics, which lists the events"
 }
 
 disable_without_program() {
@@ -171,7 +171,7 @@ disable_without_program() {
     done
     forget_states
     [ -z "$left" ] || fail "analytics are off, but these are not yours, are links, or could not be deleted:$left"
-    echo "Analytics are off, and the queued events are deleted."
+    echo "Analytics disabled. All queued events were deleted."
     case $id in
     '' | *[!0-9a-f-]*) ;;
     *) echo "Your identifier was $id. You need it only to ask for the deletion of events that were sent." ;;
@@ -180,8 +180,8 @@ disable_without_program() {
 
 # Keep only ANALYTICS_ENABLED=0 and the lines of others in onramp.lock, which is replaced atomically.
 write_choice() {
-    [ ! -h onramp.lock ] || fail "onramp.lock is a symbolic link: delete it, which turns analytics off, too"
-    [ ! -e onramp.lock ] || [ -f onramp.lock ] || fail "onramp.lock is not a file: delete it, which turns analytics off, too"
+    [ ! -h onramp.lock ] || fail "onramp.lock is a symbolic link: delete it, which also turns analytics off"
+    [ ! -e onramp.lock ] || [ -f onramp.lock ] || fail "onramp.lock is not a file: delete it, which also turns analytics off"
     mode=644
     [ ! -e onramp.lock ] || mode=$(stat -c %a onramp.lock)
     rm -f onramp.lock.new
@@ -228,15 +228,15 @@ disable: | status: | events:)
     exit
     ;;
 enable: | upgrade: | preview:)
-    offer "The program onramp-analytics is not installed." ||
-        fail "nothing was installed, and analytics stay off: run this again on a terminal to install it"
+    offer "onramp-analytics is not installed." ||
+        fail "nothing was installed, and analytics remain off: run this again on a terminal to install it"
     ;;
 enable:* | upgrade:*)
     if is_older; then
-        offer "onramp-analytics $installed is older than version $version, which this checkout wants." || say "Nothing was installed."
+        offer "onramp-analytics $installed is older than version $version, which this checkout requires." || say "Nothing was installed."
     fi
     ;;
-*:) fail "the program is not installed: run make analytics-enable to install it" ;;
+*:) fail "not installed: run make analytics-enable to install it" ;;
 esac
 
 if [ "$1" = upgrade ]; then

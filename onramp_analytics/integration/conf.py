@@ -61,7 +61,7 @@ def text(settings: Mapping[str, str]) -> str:
 def _host(value: str, option: str) -> str:
     host = destination.host_of(value, option, allow_http=False)
     if not _PLAIN.fullmatch(host):
-        raise Misconfigured(f"{option} contains a character that is special in Markdown: use a plain address")
+        raise Misconfigured(f"{option} contains a character that is special in Markdown: use a plain URL")
     return host
 
 
@@ -73,13 +73,13 @@ def _send(value: str, option: str) -> str:
 
 def _url(value: str, option: str) -> str:
     if not _URL.fullmatch(value):
-        raise Misconfigured(f"{option} is not a valid address: use one like https://example.org/onramp/analytics")
+        raise Misconfigured(f"{option} is not a valid URL: use, for example, https://example.org/onramp/analytics")
     return value
 
 
 def _contact(value: str, option: str) -> str:
     if not _ONE_LINE.fullmatch(value):
-        raise Misconfigured(f"{option} must be one line of at most 200 letters, like privacy@example.org")
+        raise Misconfigured(f"{option} must be one line of at most 200 characters, for example, privacy@example.org")
     return value
 
 

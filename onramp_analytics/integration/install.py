@@ -109,7 +109,7 @@ def refuse_foreign(opened: Tree) -> None:
         CouldNot: names the file, and what to do.
     """
     if not opened.exists("Makefile"):
-        raise CouldNot(f"{opened.path} is not an OnRamp checkout: name the folder that holds its Makefile")
+        raise CouldNot(f"{opened.path} is not an OnRamp checkout: use the folder that contains its Makefile")
     for name in OURS:
         content = opened.text(name)
         if content is None:
@@ -185,7 +185,7 @@ def _check(opened: Tree) -> None:
     makefile = opened.text("Makefile")
     if makefile is None or not opened.is_folder("services-available"):
         raise CouldNot(
-            f"{opened.path} is not an OnRamp checkout: name the folder with its Makefile and services-available/"
+            f"{opened.path} is not an OnRamp checkout: use the folder with its Makefile and services-available/"
         )
     if "make.d/" not in makefile or not opened.is_folder("make.d"):
         raise CouldNot(f"the Makefile in {opened.path} does not include make.d/*.mk: update OnRamp first")
@@ -199,7 +199,7 @@ def _program(opened: Tree, options: Options) -> tuple[Program, bytes | None]:
     if options.wheel is None:
         if not known.version:
             raise CouldNot(
-                "choose what users install: --wheel FILE puts a wheel into the checkout, "
+                "choose what users install: --wheel FILE copies a wheel into the checkout, "
                 f"--package onramp-analytics=={__version__} names a version on the package index"
             )
         return known, None

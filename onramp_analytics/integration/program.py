@@ -67,7 +67,7 @@ def pinned(spec: str) -> Program:
     """
     found = _SPEC.fullmatch(spec)
     if not found:
-        raise CouldNot("--package must name one version, like onramp-analytics==0.2.0")
+        raise CouldNot("--package must name one version, for example, onramp-analytics==0.2.0")
     return Program(package=spec, version=found[1])
 
 

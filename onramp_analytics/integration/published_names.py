@@ -46,7 +46,7 @@ def of(root: bytes, commit: str) -> str:
     lines = {f"override {name}" for name in _ymls(files, "override")}
     lines |= {f"service {name}{' scaffold' * (name in scaffolds)}" for name in _ymls(files, "service")}
     if not lines:
-        raise CouldNot(f"git has no services in {os.fsdecode(root)}: name a clone of OnRamp")
+        raise CouldNot(f"git finds no services in {os.fsdecode(root)}: use a clone of OnRamp")
     makefiles = [path for path in files if _is_makefile(path)]
     lines |= {f"command {name}" for path in makefiles for name in targets(_content(root, commit, path))}
     return "".join(f"{line}\n" for line in sorted(lines))

@@ -168,13 +168,13 @@ def opened(path: Path) -> Iterator[Tree]:
     try:
         root = os.open(path, _FOLDER)
     except OSError as error:
-        raise CouldNot(f"{path} cannot be opened ({error.strerror}): name the folder of an OnRamp checkout") from None
+        raise CouldNot(f"{path} cannot be opened ({error.strerror}): use the folder of an OnRamp checkout") from None
     tree = Tree(path, root)
     try:
         owner = os.fstat(root).st_uid
         if os.geteuid() == 0 and owner != 0:
             name = user_name(owner)
-            raise CouldNot(f"this checkout is {name}'s: run sudo -u {name} onramp-analytics … instead")
+            raise CouldNot(f"this checkout belongs to {name}: run sudo -u {name} onramp-analytics … instead")
         yield tree
     finally:
         tree.close()

@@ -54,7 +54,7 @@ def find(root: bytes, upstream: str | None) -> Commit:
         CouldNot: the repository does not answer, or the clone lacks the commit.
     """
     if upstream is not None:
-        return Commit(_tracked(root, upstream), f"{upstream}, as this clone has it")
+        return Commit(_tracked(root, upstream), f"{upstream} in this clone")
     commit = _asked()
     if not _has(root, commit):
         raise CouldNot(
@@ -110,7 +110,7 @@ def _asked() -> str:
 
 def _tracked(root: bytes, upstream: str) -> str:
     if not _TRACKING.fullmatch(upstream):
-        raise CouldNot(f"--upstream must be REMOTE/BRANCH, like origin/{BRANCH}")
+        raise CouldNot(f"--upstream must be REMOTE/BRANCH, for example, origin/{BRANCH}")
     read(root, "rev-parse", "--git-dir")  # raises if this is not a clone
     try:
         return read(root, "rev-parse", "--verify", "--quiet", f"refs/remotes/{upstream}^{{commit}}").strip()

@@ -110,7 +110,7 @@ def claim(spool: Spool) -> Segment | None:
     """
     lock = spool.take_lock(2.0)
     if lock < 0:
-        raise CouldNot("the spool is locked by a process that does not move; end it, then try again")
+        raise CouldNot("a stuck process holds onramp.spool.lock: run `onramp-analytics doctor` for details")
     try:
         found = os.lstat(spool.file)
         if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1 or not is_ours(found):

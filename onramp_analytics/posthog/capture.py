@@ -51,8 +51,8 @@ _SOCKET_OPTIONS = [
 _HEADERS = frozenset(
     "Host User-Agent Content-Type Content-Encoding Content-Length Accept-Encoding Accept Connection".lower().split()
 )
-_UNLIKE = "the host does not answer like PostHog"
-_CHECK_HOST = "check the host's name, and whether a login page of this network is in between"
+_UNLIKE = "the host does not respond like PostHog"
+_CHECK_HOST = "check the host's name, and whether this network has a login page"
 
 
 class _OnlyOurHeaders(AuthBase):
@@ -162,7 +162,7 @@ def send(session: requests.Session, destination: Destination, batch: list[dict[s
         with _deadline(DEADLINE):
             return _send(session, destination, batch)
     except _OutOfTimeError:
-        return Outcome(UNREACHED, f"no whole answer within {DEADLINE:.0f} s: check the network connection")
+        return Outcome(UNREACHED, f"no complete response within {DEADLINE:.0f} s: check the network connection")
 
 
 def _send(session: requests.Session, destination: Destination, batch: list[dict[str, Any]]) -> Outcome:
@@ -229,5 +229,5 @@ def judge_failure(status: int | str, message: str, retry_after: float | None) ->
     if code in _AGAIN or code >= 500:
         wait = retry_after or 0.0
         wait = max(wait, 0.0) if math.isfinite(wait) else 0.0
-        return Outcome(UNREACHED, f"{reason}: the server is busy or broken; it is tried again later", wait)
+        return Outcome(UNREACHED, f"{reason}: the server is busy or broken; it will be tried again later", wait)
     return Outcome(UNLIKE_POSTHOG, f"{_UNLIKE}: {reason}: {_CHECK_HOST}")

@@ -94,7 +94,7 @@ def of(root: bytes, environ: Mapping[str, str]) -> Destination:
     if not found.get(CONF_KEY):
         raise Misconfigured(
             f"no PostHog project is set: the maintainers of OnRamp set it in {CONF}; "
-            f"for a project of your own set {KEY_VARIABLE} and {HOST_VARIABLE}"
+            f"to use your own project, set {KEY_VARIABLE} and {HOST_VARIABLE}"
         )
     return Destination(
         key_of(found[CONF_KEY], f"{CONF_KEY} in {CONF}"),
@@ -117,9 +117,9 @@ def objection(now: Consent, where: Destination, how_often: Send) -> str:
         how_often: DAILY or AT_ONCE.
     """
     if now.agreed_to != where.agreement:
-        return f"you have not agreed that events are sent to this project at {where.host}"
+        return f"you have not agreed to send events to this project at {where.host}"
     if how_often == AT_ONCE != now.agreed_send:
-        return "you have agreed to sending once a day, and events would be sent at once"
+        return "you have agreed to send events once a day, but they would be sent after each command"
     return ""
 
 
@@ -134,7 +134,7 @@ def key_of(text: str, name: str) -> str:
         Misconfigured: it does not have the form `phc_…`. The error never quotes it.
     """
     if text.startswith("phx_"):
-        raise Misconfigured(f"{name} holds a personal secret (phx_…): use the project's API key (phc_…) instead")
+        raise Misconfigured(f"{name} contains a personal secret (phx_…): use the project's API key (phc_…) instead")
     if not (text.startswith("phc_") and text.isascii() and text[4:].replace("_", "").isalnum()):
         raise Misconfigured(f"{name} is not a valid PostHog project key: it must be phc_ and letters or digits")
     return text
@@ -163,12 +163,14 @@ def host_of(text: str, name: str, *, allow_http: bool) -> str:
     except ValueError:
         hostname = None
     if not hostname or not value.isprintable() or not value.isascii() or " " in value or parts.query or parts.fragment:
-        raise Misconfigured(f"{name} is not a valid address: use one like https://eu.i.posthog.com")
+        raise Misconfigured(f"{name} is not a valid URL: use, for example, https://eu.i.posthog.com")
     if "@" in parts.netloc:
-        raise Misconfigured(f"{name} holds a user name or password: use the address alone, like https://{hostname}")
+        raise Misconfigured(
+            f"{name} contains a user name or password: use only the URL, for example, https://{hostname}"
+        )
     if parts.scheme != "https" and not (parts.scheme == "http" and (_is_loopback(hostname) or allow_http)):
         raise Misconfigured(
-            f"{name} must begin with https://; for a server of your own without TLS set {ALLOW_HTTP}=1 and use http://"
+            f"{name} must begin with https://; for your own server without TLS, set {ALLOW_HTTP}=1 and use http://"
         )
     return _INGESTION.get(value, value)
 

@@ -89,7 +89,7 @@ class Sender:
         while True:
             self._require_the_same_consent()
             if time.monotonic() > self._until:
-                raise Stop(OUT_OF_TIME, "the run was out of time: the next one goes on")
+                raise Stop(OUT_OF_TIME, "the run was out of time: the next run continues")
             outcome = capture.send(self._session, self._where, batch)
             if outcome.kind != UNREACHED:
                 self._tries = 0
@@ -103,6 +103,6 @@ class Sender:
     def _require_the_same_consent(self) -> None:
         now = require_consent(self._root)
         if now.id != self._distinct_id:
-            raise Stop(OUT_OF_TIME, "the identifier was reset: the next run goes on")
+            raise Stop(OUT_OF_TIME, "the identifier was reset: the next run continues")
         if self._where and (objection := destination.objection(now, self._where, self._how_often)):
             raise Stop(MISCONFIGURED, f"{objection}: to agree, run `onramp-analytics enable`")

@@ -21,7 +21,7 @@ def clean(message: object, key: str) -> str:
 def network_reason(error: Exception) -> str:
     """Return what failed and what to do. The exception's text may hold a proxy's password, so it is not used."""
     if isinstance(error, requests.exceptions.SSLError):
-        return "no trusted TLS connection to the host: check the clock, the proxy and REQUESTS_CA_BUNDLE"
+        return "the TLS connection to the host is not trusted: check the clock, the proxy and REQUESTS_CA_BUNDLE"
     if isinstance(error, (requests.exceptions.ProxyError, requests.exceptions.InvalidProxyURL)):
         return "the proxy does not work: check HTTPS_PROXY"
     if isinstance(error, requests.Timeout):
@@ -31,7 +31,7 @@ def network_reason(error: Exception) -> str:
         return "the host's name cannot be resolved: check the network connection and DNS"
     if "Connection refused" in cause:
         return "the host refused the connection: check the host's name and the firewall"
-    return "the connection broke: check the network connection and the host's name"
+    return "the connection failed: check the network connection and the host's name"
 
 
 def blocked_reason(host: str) -> str:

@@ -24,11 +24,11 @@ def write_all(folder: Path, files: Mapping[str, str], mode: int = 0o600) -> None
     for name, content in files.items():
         path = folder / name
         if path.is_dir():
-            raise CouldNot(f"{path} is a folder: name a file")
+            raise CouldNot(f"{path} is a folder: choose a file")
         try:
             _write(path, content.encode(), mode)
         except OSError as error:
-            raise CouldNot(f"{path} cannot be written ({error.strerror}): name another place") from None
+            raise CouldNot(f"{path} cannot be written ({error.strerror}): choose another file") from None
 
 
 def _write(path: Path, content: bytes, mode: int) -> None:

@@ -37,7 +37,7 @@ def _lede(found: Summary, destination: str) -> str:
     when = f"From {found.first} to {found.last}, by UTC days. " if found.first else ""
     return (
         f'<p class="lede">Everything that OnRamp analytics recorded here. {when}</p>\n'
-        f'<p class="dim">Destination: {escape(destination)}. This page was made on this machine and needs no network. '
+        f'<p class="dim">Destination: {escape(destination)}. This page was generated here and works offline. '
         "The log of sent events keeps the newest 1,000.</p>\n"
     )
 
@@ -46,7 +46,7 @@ def _tiles(found: Summary, sent: int, queued: int) -> str:
     failed = sum(command.failures for command in found.commands)
     shown = [
         ("Events", f"{found.events:,}", f"on {sum(1 for _day, n, _failed in found.days if n):,} days"),
-        ("Sent", f"{sent:,}", "the newest that are remembered"),
+        ("Sent", f"{sent:,}", "newest 1,000 at most"),
         ("Queued", f"{queued:,}", "not sent yet"),
         ("Commands", f"{sum(command.runs for command in found.commands):,}", f"{failed:,} failed"),
     ]
@@ -56,14 +56,14 @@ def _tiles(found: Summary, sent: int, queued: int) -> str:
 def _days(found: Summary) -> str:
     if not found.days:
         return ""
-    what = f"Events on each of the last {len(found.days)} days; the hollow part is commands that failed."
+    what = f"Events on each of the last {len(found.days)} days; the hollow part shows commands that failed."
     if len(found.days) < LONGEST:
-        what = "Events on each day; the hollow part is commands that failed."
+        what = "Events on each day; the hollow part shows commands that failed."
     rows = [look.Line(day, [f"{n:,}", f"{failed:,}"], n, failed) for day, n, failed in found.days if n]
     as_table = look.table("Days with events.", ["day", "events", "failed"], rows) if rows else ""
     return (
         f"<h2>Day by day</h2>\n{look.columns(what, found.days)}"
-        f'<details class="screen">\n<summary>The same as a table</summary>\n{as_table}</details>\n'
+        f'<details class="screen">\n<summary>Show as a table</summary>\n{as_table}</details>\n'
     )
 
 
@@ -81,9 +81,9 @@ def _raw(events: Iterable[tuple[str, list[dict[str, Any]]]]) -> str:
     if not lines:
         return ""
     return (
-        f"<h2>Every event</h2>\n<details>\n<summary>All {len(lines):,}, whole, the newest first</summary>\n"
+        f"<h2>Every event</h2>\n<details>\n<summary>All {len(lines):,} events, newest first</summary>\n"
         '<div class="scroll" tabindex="0" role="region" aria-label="Every event">\n<table>\n'
-        "<caption>Beside these properties, every event has the same fixed ones: make analytics-events lists them."
+        "<caption>Every event also contains fixed properties; run make analytics-events to list them."
         '</caption>\n<thead><tr><th scope="col">day</th><th scope="col">event</th><th scope="col">properties</th>'
         '<th scope="col">state</th><th scope="col">uuid</th></tr></thead>\n'
         f"<tbody>\n{''.join(lines)}</tbody>\n</table>\n</div>\n</details>\n"

@@ -106,7 +106,7 @@ def charts(found: Summary) -> list[Chart]:
         _switches("Overrides", "override", "custom", found.overrides),
         Chart(
             "Commands",
-            'how often each ran and failed, and how long it took; "other" is any of your own',
+            'how many times each ran and failed, and the mean duration; "other": targets that you added',
             ["command", "runs", "failed", "mean"],
             [
                 Bar(c.name, [f"{c.runs:,}", f"{c.failures:,}", f"{c.mean_ms:,} ms"], c.runs - c.failures, c.failures)
@@ -115,8 +115,8 @@ def charts(found: Summary) -> list[Chart]:
         ),
         Chart(
             "Failures",
-            "how commands failed",
-            ["failed with", "times"],
+            "errors of commands that failed",
+            ["error", "times"],
             [Bar(name, [f"{n:,}"], 0, n) for name, n in found.failures],
         ),
     ]
@@ -126,14 +126,14 @@ def days_chart(found: Summary) -> Chart:
     """Return the chart of the days for the terminal; the page has a column chart instead."""
     return Chart(
         "Day by day",
-        "everything that was recorded, and the commands that failed",
+        "all recorded events, and the commands that failed",
         ["day", "events", "failed"],
         [Bar(day, [f"{n:,}", f"{failed:,}"], n - failed, failed) for day, n, failed in found.days],
     )
 
 
 def _switches(title: str, what: str, own: str, found: list[Switched]) -> Chart:
-    about = f'how often each was enabled and disabled; "{own}" is any of your own'
+    about = f'how many times each was enabled and disabled; "{own}": {what}s that you added'
     bars = [Bar(one.name, [f"{one.enabled:,}", f"{one.disabled:,}"], one.enabled) for one in found]
     return Chart(title, about, [what, "enabled", "disabled"], bars)
 

@@ -27,10 +27,10 @@ def test_the_notice_has_its_lines_in_order(checkout: Checkout) -> None:
         "Analytics enabled. OnRamp collects anonymous usage statistics to improve the project.",
         "No personal data or infrastructure details are collected.",
         "",
-        "Recorded: names that OnRamp publishes of services, overrides and commands; success, duration, kind of error.",
-        "What is enabled here is counted now, and again twice a year.",
-        "Events go to https://eu.i.posthog.com, run by help@example.org.",
-        "Events are sent once a day, a day after they happened, so you can see them, send them, or delete them before.",
+        "Recorded: services, overrides and commands that OnRamp publishes; success, duration, error type.",
+        "Services and overrides that are enabled are counted now and again twice a year.",
+        "Events are sent to https://eu.i.posthog.com, run by help@example.org.",
+        "Events are sent once a day, at least one day after they were recorded; until then you can view, send or delete them.",
         "",
         "To disable: make analytics-disable",
         "To learn more: https://example.org/docs/analytics.md",
@@ -52,7 +52,7 @@ def test_without_any_page_the_notice_names_the_command_that_shows_it(checkout: C
 def test_the_notice_says_at_once_where_that_is_so(checkout: Checkout, receiver: Receiver) -> None:
     configure(checkout, receiver.url, ANALYTICS_SEND="at-once")
 
-    assert "Events are sent at once, some seconds after a command.\n" in checkout.run("enable").stdout
+    assert "Events are sent a few seconds after each command.\n" in checkout.run("enable").stdout
 
 
 def test_enable_where_it_is_on_says_so_and_changes_nothing(checkout: Checkout) -> None:
@@ -66,9 +66,12 @@ def test_enable_where_it_is_on_says_so_and_changes_nothing(checkout: Checkout) -
 @pytest.mark.parametrize(
     ("changed", "sentence"),
     [
-        ({"host": "https://other.example.com"}, "you have not agreed that events are sent to this project"),
-        ({"key": "phc_anotherprojectaltogether"}, "you have not agreed that events are sent to this project"),
-        ({"ANALYTICS_SEND": "at-once"}, "you have agreed to sending once a day, and events would be sent at once"),
+        ({"host": "https://other.example.com"}, "you have not agreed to send events to this project"),
+        ({"key": "phc_anotherprojectaltogether"}, "you have not agreed to send events to this project"),
+        (
+            {"ANALYTICS_SEND": "at-once"},
+            "you have agreed to send events once a day, but they would be sent after each command",
+        ),
     ],
     ids=["another host", "another key", "at once instead of daily"],
 )
@@ -104,7 +107,7 @@ def test_enable_refuses_with_do_not_track_and_says_what_to_do(checkout: Checkout
     done = checkout.run("enable", env={"DO_NOT_TRACK": "1"}, check=False)
 
     assert done.returncode == 1
-    assert "DO_NOT_TRACK is set, and nothing overrides it: unset it" in done.stderr
+    assert "DO_NOT_TRACK is set and cannot be overridden: unset it" in done.stderr
     assert checkout.files() == set()
 
 
@@ -113,7 +116,7 @@ def test_enable_says_when_something_still_keeps_analytics_off(checkout: Checkout
 
     done = checkout.run("enable")
 
-    assert done.stderr == "Analytics stay off for now: a .env file of the checkout mentions DO_NOT_TRACK.\n"
+    assert done.stderr == "Analytics remain off: a .env file of the checkout mentions DO_NOT_TRACK.\n"
     assert checkout.pending() == []
 
 
@@ -127,7 +130,7 @@ def test_enable_in_a_copied_checkout_deletes_what_was_queued_and_says_how_many(o
     off = copy.run("status").stdout
     said = copy.run("enable").stdout
 
-    assert "`make analytics-enable` deletes 2 events first" in " ".join(off.split())
+    assert "`make analytics-enable` and `make analytics-disable` will delete 2 events" in " ".join(off.split())
     assert said.endswith("Deleted first: 2 events, queued by another user or in another folder.\n")
     assert copy.pending() == []
     assert copy.status()["id"] not in (ID, None)
@@ -141,8 +144,8 @@ def test_disable_says_how_many_events_and_which_identifier_are_gone(opted_in: Ch
     opted_in.track()
 
     assert opted_in.run("disable").stdout == (
-        "Analytics disabled. 2 queued events deleted. Nothing is sent any more.\n"
-        f"The identifier {ID} is deleted, too; you need it only to ask for deletion.\n"
+        "Analytics disabled. 2 queued events deleted. Nothing more will be sent.\n"
+        f"Your identifier was {ID}. You need it only to ask for the deletion of events that were sent.\n"
     )
     assert ID not in opted_in.lock.read_text()
     assert opted_in.files() == {"onramp.lock"}
@@ -155,7 +158,7 @@ def test_disable_where_it_is_off_says_so(checkout: Checkout, was: str) -> None:
         checkout.run("disable")
     before = checkout.files()
 
-    assert checkout.run("disable").stdout == "Analytics are off, and were before. Nothing is sent.\n"
+    assert checkout.run("disable").stdout == "Analytics are already off.\n"
     assert checkout.files() == before
 
 
@@ -189,7 +192,7 @@ def test_show_id_prints_the_identifier_alone_or_says_that_there_is_none(checkout
     checkout.opt_in()
 
     assert before.returncode == 1
-    assert "there is no identifier yet: `onramp-analytics enable` makes one" in before.stderr
+    assert "no identifier yet: run `onramp-analytics enable` to create one" in before.stderr
     assert checkout.run("show-id").stdout == f"{ID}\n"
 
 
@@ -201,7 +204,7 @@ def test_reset_id_prints_the_new_identifier_alone_and_counts_what_is_gone(opted_
 
     assert events.is_uuid4(done.stdout.strip())
     assert done.stdout.strip() != ID
-    assert done.stderr == "1 queued event deleted with the old identifier.\n"
+    assert done.stderr == "1 queued event of the old identifier deleted.\n"
     assert opted_in.run("show-id").stdout == done.stdout
     assert opted_in.pending() == []
 
@@ -210,7 +213,7 @@ def test_reset_id_while_off_says_that_there_is_none(checkout: Checkout) -> None:
     done = checkout.run("reset-id", check=False)
 
     assert done.returncode == 1
-    assert "there is no identifier to replace" in done.stderr
+    assert "no identifier to replace" in done.stderr
     assert checkout.files() == set()
 
 

@@ -65,7 +65,7 @@ def test_to_be_off_is_not_wrong(checkout: Checkout) -> None:
     assert found["consent"] == [(health.OK, "analytics are off: you have not opted in")]
     assert [found[what][0][0] for what in ("host", "files", "certificates")] == [health.NOTE] * 3
     assert checkout.files() == {"make.d/analytics.conf", "onramp.spool"}
-    assert "No problem found." in checkout.run("doctor").stdout
+    assert "No problems found." in checkout.run("doctor").stdout
 
 
 def lock_is_damaged(checkout: Checkout) -> None:
@@ -125,14 +125,14 @@ def program_has_moved(checkout: Checkout) -> None:
     [
         (lock_is_damaged, "onramp.lock", "is damaged"),
         (lock_is_a_link, "onramp.lock", "is not a readable file: move it away"),
-        (spool_is_a_fifo, "files", "onramp.spool is not of the right kind: move it away"),
-        (stamp_is_a_folder, "files", "not-before is not of the right kind"),
-        (segment_is_a_link, "files", "1-1.0 is not of the right kind"),
-        (log_is_a_hard_link, "files", "sent is not of the right kind"),
+        (spool_is_a_fifo, "files", "onramp.spool has an unexpected type or is a hard link: move it away"),
+        (stamp_is_a_folder, "files", "not-before has an unexpected type or is a hard link"),
+        (segment_is_a_link, "files", "1-1.0 has an unexpected type or is a hard link"),
+        (log_is_a_hard_link, "files", "sent has an unexpected type or is a hard link"),
         (spool_is_full, "spool", "the spool is full"),
-        (too_much_is_spilled, "spool", "1,000 events are in files of their own"),
+        (too_much_is_spilled, "spool", "1,000 events are in separate files"),
         (last_send_failed, "last send", "refused the connection"),
-        (clock_was_put_back, "clock", "onramp.spool is newer than now"),
+        (clock_was_put_back, "clock", "onramp.spool has a modification time in the future"),
         (program_has_moved, "program", "gone/make_entry.py, which does not exist: run `onramp-analytics enable`"),
     ],
     ids=lambda each: each.__name__ if callable(each) else "",
@@ -151,7 +151,7 @@ def test_what_is_wrong_is_named_by_doctor_and_by_status(
     ("env", "what", "said"),
     [
         ({"ONRAMP_ANALYTICS_API_KEY": ""}, "key", "is set without ONRAMP_ANALYTICS_API_KEY"),
-        ({"ONRAMP_ANALYTICS_API_KEY": "phx_secretsecret"}, "key", "holds a personal secret"),
+        ({"ONRAMP_ANALYTICS_API_KEY": "phx_secretsecret"}, "key", "contains a personal secret"),
         ({"ONRAMP_ANALYTICS_HOST": "http://example.com"}, "host", "must begin with https://"),
         ({"REQUESTS_CA_BUNDLE": "/nowhere/ca.pem"}, "certificates", "REQUESTS_CA_BUNDLE names a file"),
     ],
@@ -174,7 +174,7 @@ def test_a_stopped_process_that_holds_the_lock_is_named(opted_in: Checkout) -> N
 
     os.close(held)
     assert found[0] == health.WRONG
-    assert "onramp.spool.lock is held by a process that does not move" in found[1]
+    assert "onramp.spool.lock is held by a stuck process" in found[1]
     assert "lock" not in doctor(opted_in)
 
 
@@ -222,7 +222,7 @@ def test_a_folder_that_is_not_compared_is_a_note(opted_in: Checkout) -> None:
 
     (found,) = doctor(opted_in)["enabled"]
 
-    said = "services-enabled/ is not compared: it is missing, unreadable, without .keep, or too large"
+    said = "services-enabled/ is skipped: it is missing, unreadable or too large, or has no .keep file"
     assert found == (health.NOTE, said)
     assert said in " ".join(opted_in.run("status").stdout.split())
 
@@ -268,7 +268,7 @@ def test_a_proxy_is_named_without_its_password(opted_in: Checkout) -> None:
 
     (found,) = doctor(opted_in, env=env)["proxy"]
 
-    said = "https_proxy is http://proxy.example.com:3128 with a password; HTTP_PROXY is not a valid address"
+    said = "https_proxy is http://proxy.example.com:3128 with a password; HTTP_PROXY is not a valid URL"
     assert sorted(found[1].split("; ")) == sorted(said.split("; "))
 
 
@@ -290,11 +290,11 @@ def test_what_make_runs_is_shown(opted_in: Checkout) -> None:
 @pytest.mark.parametrize(
     ("answer", "state", "said"),
     [
-        (None, health.OK, "answers like PostHog"),
-        (Answer(400, b"batch is empty"), health.OK, "answers like PostHog"),
+        (None, health.OK, "responds like PostHog"),
+        (Answer(400, b"batch is empty"), health.OK, "responds like PostHog"),
         (Answer(401, b"API key is not valid"), health.WRONG, "401: API key is not valid"),
-        (CAPTIVE_PORTAL, health.WRONG, "not answer like PostHog"),
-        (Answer(drop=True), health.WRONG, "the connection broke"),
+        (CAPTIVE_PORTAL, health.WRONG, "not respond like PostHog"),
+        (Answer(drop=True), health.WRONG, "the connection failed"),
     ],
     ids=["PostHog", "an empty batch", "a wrong key", "a captive portal", "a reset"],
 )
@@ -318,7 +318,7 @@ def test_online_contacts_the_server_without_any_event(
 def test_the_server_is_not_contacted_while_analytics_are_off(
     opted_in: Checkout, receiver: Receiver, env: dict[str, str]
 ) -> None:
-    assert doctor(opted_in, "--online", env=env)["online"] == [(health.NOTE, "not contacted, since analytics are off")]
+    assert doctor(opted_in, "--online", env=env)["online"] == [(health.NOTE, "not contacted because analytics are off")]
     assert receiver.requests == []
 
 
@@ -339,8 +339,8 @@ def test_it_ends_with_a_verdict_and_explains_its_marks(opted_in: Checkout) -> No
     assert lines[0].startswith("✓  checkout ")
     assert any(line.startswith("✗  files ") for line in lines)
     assert max(map(len, lines)) <= 80
-    assert lines[-1] == "1 problem found. (✓ fine, · worth knowing, ✗ to be fixed)"
-    assert well.stdout.splitlines()[-1] == "No problem found. (✓ fine, · worth knowing, ✗ to be fixed)"
+    assert lines[-1] == "1 problem found. (✓ OK, · note, ✗ problem)"
+    assert well.stdout.splitlines()[-1] == "No problems found. (✓ OK, · note, ✗ problem)"
     assert (well.returncode, done.returncode, done.stderr) == (0, 1, "")
 
 
@@ -353,7 +353,7 @@ def test_an_ascii_terminal_gets_ascii_marks(opted_in: Checkout) -> None:
     assert done.stdout.isascii()
     assert done.stdout.startswith("ok  checkout ")
     assert "!!  files " in done.stdout
-    assert done.stdout.endswith("1 problem found. (ok fine, -- worth knowing, !! to be fixed)\n")
+    assert done.stdout.endswith("1 problem found. (ok OK, -- note, !! problem)\n")
 
 
 def test_a_long_path_is_shown_whole(opted_in: Checkout) -> None:

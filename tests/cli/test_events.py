@@ -49,7 +49,7 @@ def test_new_is_everything_before_opting_in_and_nothing_afterwards(checkout: Che
     after = checkout.run("events", "--new").stdout
 
     assert before == checkout.run("events").stdout
-    assert after == "Nothing is new: you have agreed to everything that can be recorded.\n"
+    assert after == "Nothing new: you have agreed to everything that can be recorded.\n"
     assert json.loads(checkout.run("events", "--new", "--json").stdout)["events"] == {}
 
 

@@ -20,7 +20,7 @@ def test_it_sends_what_is_queued_and_says_how_many(opted_in: Checkout, receiver:
 
     assert opted_in.run("flush").stdout == "Sent 2 events.\n"
     assert receiver.accepted == shown
-    assert opted_in.run("flush").stdout == "Nothing is queued.\n"
+    assert opted_in.run("flush").stdout == "No events are queued.\n"
 
 
 def test_what_is_left_is_exit_1_with_the_reason(opted_in: Checkout, receiver: Receiver) -> None:
@@ -31,7 +31,7 @@ def test_what_is_left_is_exit_1_with_the_reason(opted_in: Checkout, receiver: Re
     done = opted_in.run("flush", check=False)
 
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.startswith("onramp-analytics: the rest is kept: ")
+    assert done.stderr.startswith("onramp-analytics: the remaining events stay queued: ")
     assert "401" in done.stderr
     assert len(opted_in.pending()) == 1
 
@@ -43,7 +43,7 @@ def test_while_off_it_sends_nothing_and_says_why(opted_in: Checkout, receiver: R
     done = opted_in.run("flush", env={"DO_NOT_TRACK": "1"}, check=False)
 
     assert done.returncode == 1
-    assert done.stderr == "onramp-analytics: nothing was sent: analytics are off: DO_NOT_TRACK is set\n"
+    assert done.stderr == "onramp-analytics: nothing was sent because analytics are off: DO_NOT_TRACK is set\n"
     assert receiver.requests == []
     assert len(opted_in.pending()) == 1
 
@@ -79,7 +79,7 @@ def test_something_left_that_cannot_be_read_is_said(opted_in: Checkout) -> None:
 
     done = opted_in.run("flush", check=False)
 
-    said = "onramp-analytics: something is left that cannot be read: `onramp-analytics doctor` names it\n"
+    said = "onramp-analytics: some queued events cannot be read: run `onramp-analytics doctor` for details\n"
     assert (done.returncode, done.stdout, done.stderr) == (1, "Sent 0 events.\n", said)
 
 

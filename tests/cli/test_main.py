@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
+from itertools import chain
 from pathlib import Path
 
 import click
@@ -51,24 +53,33 @@ def test_outside_a_checkout_a_command_says_what_to_do(tmp_path: Path, environmen
     )
 
     assert done.returncode == 1
-    assert done.stderr == (
-        "onramp-analytics: this is not an OnRamp checkout: change to one, or name it with --root DIR\n"
-    )
+    assert done.stderr == ("onramp-analytics: not an OnRamp checkout: change to one, or use --root DIR\n")
 
 
 def test_a_folder_that_does_not_exist_is_named(tmp_path: Path, environment: dict[str, str]) -> None:
     done = Checkout(tmp_path, environment).run("--root", str(tmp_path / "gone"), "status", check=False)
 
     assert done.returncode == 1
-    assert f"there is no folder {tmp_path}/gone" in done.stderr
+    assert f"the folder {tmp_path}/gone does not exist" in done.stderr
 
 
 def test_every_command_explains_itself() -> None:
     for name, command in commands.commands.items():
         assert command.help, name
-        assert command.get_short_help_str(limit=100)
+        summary = command.get_short_help_str()  # as the help and the completions show it
+        assert len(summary) <= 45, name
+        assert summary.endswith("."), name
+        assert not summary.endswith("..."), name
         for parameter in command.params:
             assert not isinstance(parameter, click.Option) or parameter.help, f"{name} {parameter.name}"
+
+
+def test_the_help_lists_every_command_in_a_section(checkout: Checkout) -> None:
+    sections = re.findall(r"^(\w+):\n((?:  .*\n)+)", checkout.run("--help").stdout, re.MULTILINE)
+    listed = {title: re.findall(r"^  (\S+)", lines, re.MULTILINE) for title, lines in sections if title != "Options"}
+
+    assert list(listed) == ["Consent", "Look", "Send", "Maintain"]
+    assert sorted(chain(*listed.values())) == sorted(n for n, c in commands.commands.items() if not c.hidden)
 
 
 @pytest.mark.parametrize("arguments", [["track", "service_disabled", "-h"], []])
@@ -265,7 +276,7 @@ def test_root_in_another_users_checkout_learns_whose_it_is_and_touches_nothing(
 
     done = anothers.run(*words, check=False)
 
-    said = "this checkout is nobody's, and root touches nothing in it: run `sudo -u nobody make ...` instead\n"
+    said = "this checkout belongs to nobody, so root does not change it: run `sudo -u nobody make ...` instead\n"
     assert (done.returncode, done.stdout, done.stderr) == (1, "", f"onramp-analytics: {said}")
     assert everything(anothers.path) == before
     assert receiver.requests == []
@@ -284,5 +295,5 @@ def test_what_make_runs_is_silent_for_root_in_another_users_checkout(anothers: C
 def test_an_owner_without_a_name_is_named_so_that_a_shell_takes_it(anothers: Checkout) -> None:
     os.chown(anothers.path, 54321, 54321)
 
-    assert "#54321's" in anothers.run("status", check=False).stderr
+    assert "belongs to #54321," in anothers.run("status", check=False).stderr
     assert "sudo -u '#54321' make" in anothers.run("status", check=False).stderr

@@ -15,7 +15,7 @@ from onramp_analytics.receiver import Receiver
 from tests.cli.terminal import configure, enable_services
 from tests.conftest import ID, KEY, Checkout
 
-NOTHING_SENT = "Nothing was sent: this went to a receiver on this machine only, and nothing was stored.\n"
+NOTHING_SENT = "Nothing was sent: the request went only to a temporary server on this machine.\n"
 
 
 def bodies(said: str) -> list[dict[str, object]]:
@@ -89,7 +89,7 @@ def test_with_nothing_to_show_there_is_an_example_of_each_kind(
 ) -> None:
     said = checkout.run("preview", env=env).stdout
 
-    first = "Nothing is queued, so these are examples, one of each kind:"
+    first = "No events are queued. These are examples, one of each event:"
     assert said.startswith(f"{first}\n\nPOST {receiver.url}/batch/ HTTP/1.1\n")
     (body,) = bodies(said)
     batch = body["batch"]

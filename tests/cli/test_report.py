@@ -55,14 +55,14 @@ def test_json_and_a_page_can_be_had_at_once(used: Checkout, tmp_path: Path) -> N
     done = used.run("report", "--json", "--html", str(file))
 
     assert json.loads(done.stdout)["events"] == 10
-    assert done.stderr == f"Wrote {file}. It needs no network: open it in a browser.\n"
+    assert done.stderr == f"Wrote {file}. Open it in a browser; it works offline.\n"
     assert file.stat().st_mode & 0o777 == 0o600
     for each in [*RECORDED, *used.pending()]:
         assert each["uuid"] in file.read_text()
 
 
 def test_with_nothing_recorded_it_says_so(checkout: Checkout) -> None:
-    assert checkout.run("report").stdout == "Nothing was recorded yet.\n"
+    assert checkout.run("report").stdout == "No events have been recorded yet.\n"
     assert checkout.files() == set()
 
 
@@ -77,6 +77,6 @@ def test_the_page_is_not_written_through_a_link_or_over_a_folder(used: Checkout,
 
     assert precious.read_text() == "precious"
     assert not link.is_symlink()
-    assert (folder.returncode, folder.stderr) == (1, f"onramp-analytics: {tmp_path} is a folder: name a file\n")
+    assert (folder.returncode, folder.stderr) == (1, f"onramp-analytics: {tmp_path} is a folder: choose a file\n")
     assert nowhere.returncode == 1
     assert "cannot be written (No such file or directory): name another place" in nowhere.stderr

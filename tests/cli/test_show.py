@@ -74,7 +74,7 @@ def test_on_a_terminal_show_pending_says_when_and_how_to_decide(opted_in: Checko
     seen = " ".join(on_a_terminal(opted_in, "show-pending").split())
 
     due = time.gmtime(time.time() + 2 * 86_400)
-    said = f"Events are sent once a day, a day after they happened; the next are due on {due.tm_mday} "
+    said = f"Events are sent once a day, at least one day after they were recorded; the next are due on {due.tm_mday} "
     assert said in seen
     assert "To send them now: make analytics-flush. To delete them: make analytics-disable." in seen
 
@@ -86,8 +86,8 @@ def _day(later: int) -> bytes:
 @pytest.mark.parametrize(
     ("command", "sentence"),
     [
-        ("show-pending", "Nothing is queued. Sent events: onramp-analytics show-sent\n"),
-        ("show-sent", "Nothing was sent. Queued events: onramp-analytics show-pending\n"),
+        ("show-pending", "No events are queued. To see sent events, run `onramp-analytics show-sent`.\n"),
+        ("show-sent", "No events have been sent. To see queued events, run `onramp-analytics show-pending`.\n"),
     ],
 )
 def test_nothing_is_a_sentence_on_a_terminal_that_says_where_events_are_and_nothing_in_a_pipe(

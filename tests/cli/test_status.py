@@ -26,7 +26,7 @@ def flat(text: str) -> str:
 def test_it_says_first_whether_and_why_and_last_how_to_change_it(opted_in: Checkout) -> None:
     lines = opted_in.run("status").stdout.splitlines()
 
-    assert lines[0] == "Analytics are on: onramp.lock says ANALYTICS_ENABLED=1."
+    assert lines[0] == "Analytics are on: onramp.lock contains ANALYTICS_ENABLED=1."
     assert lines[-1] == "To turn them off: make analytics-disable"
 
 
@@ -35,8 +35,8 @@ def test_it_says_first_whether_and_why_and_last_how_to_change_it(opted_in: Check
     [
         ({}, "", "you have not opted in", "make analytics-enable"),
         ({"DO_NOT_TRACK": "1"}, "", "DO_NOT_TRACK is set", None),
-        ({VARIABLE: "0"}, "", "ONRAMP_ANALYTICS_ENABLED says off", None),
-        ({VARIABLE: "1"}, "", "the notice was not shown yet", "make analytics-enable"),
+        ({VARIABLE: "0"}, "", "ONRAMP_ANALYTICS_ENABLED turns them off", None),
+        ({VARIABLE: "1"}, "", "the notice has not been shown yet", "make analytics-enable"),
         ({VARIABLE: "1"}, "DO_NOT_TRACK=1", "a .env file of the checkout mentions DO_NOT_TRACK", None),
     ],
 )
@@ -104,8 +104,8 @@ def test_it_says_when_events_are_sent(opted_in: Checkout, receiver: Receiver) ->
     opted_in.hold_back_flusher()
     opted_in.track()
 
-    assert "sent Events are sent once a day, a day after they happened, so you can see them" in empty
-    assert "a day after they happened; the next are due on " in flat(opted_in.run("status").stdout)
+    assert "sent Events are sent once a day, at least one day after they were recorded, so you can see them" in empty
+    assert "at least one day after they were recorded; the next are due on " in flat(opted_in.run("status").stdout)
 
 
 def test_the_last_send_and_the_next_try_are_shown_after_a_failure(opted_in: Checkout, receiver: Receiver) -> None:
@@ -207,7 +207,7 @@ def test_notice_status_doctor_preview_and_the_upload_name_the_same_destination(
     ).stdout.strip()
     checkout.run("flush")
 
-    assert f"Events go to {receiver.url}.\n" in notice
+    assert f"Events are sent to {receiver.url}.\n" in notice
     assert checkout.status()["destination"] == python == receiver.url
     assert re.search(rf"host +{re.escape(receiver.url)}", checkout.run("doctor").stdout)
     assert shell["url"] == f"{receiver.url}/batch/"
@@ -243,6 +243,16 @@ def test_what_stands_in_the_way_is_named_and_outlives_every_command(
         assert "Traceback" not in done.stderr
         assert len(done.stderr.splitlines()) <= 1
 
-    assert any(f"{name} is not of the right kind: move it away" in problem for problem in problems)
+    assert any(f"{name} has the wrong file type: move it away" in problem for problem in problems)
     assert os.listdir(victim) == ["precious"]
     assert (victim / "precious").read_text() == "precious"
+
+
+def test_several_events_that_were_not_sent_are_counted_in_the_plural(opted_in: Checkout) -> None:
+    opted_in.hold_back_flusher()
+    run = {"at": 1.0, "outcome": "accepted", "sent": 1, "expired": 2, "refused": 1, "skipped": 3}
+    (opted_in.path / "onramp.spool.d/state.json").write_text(json.dumps(run))
+
+    said = flat(opted_in.run("status").stdout)
+
+    assert "1 event refused by the server, 2 events older than 90 days, 3 damaged lines" in said

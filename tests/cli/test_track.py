@@ -15,7 +15,7 @@ from tests.conftest import COMMAND, Checkout
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["plex_enabled"], "unknown event 'plex_enabled': known are service_enabled,"),
+        (["plex_enabled"], "unknown event 'plex_enabled': use one of service_enabled,"),
         (["service_disabled", "name=plex"], "has no property 'name': its properties are service_name"),
         (["service_disabled"], "needs the property 'service_name'"),
         (["service_disabled", "plex"], "'plex' is not KEY=VALUE"),

@@ -123,12 +123,15 @@ def test_after_a_failure_half_way_it_says_what_is_there_and_the_next_run_goes_on
 @pytest.mark.parametrize(
     ("answer", "sentence"),
     [
-        (Answer(302, b"", (("Location", "http://127.0.0.1:9/"),)), "does not answer like PostHog's application"),
-        (CAPTIVE_PORTAL, "does not answer like PostHog's application"),
-        (Answer(200, b'{"status": "Ok"}', JSON), "does not answer like PostHog's application"),
-        (Answer(429, b'{"detail": "Request was throttled."}', JSON), "429 (Request was throttled.): it allows no more"),
+        (Answer(302, b"", (("Location", "http://127.0.0.1:9/"),)), "does not respond like PostHog's application"),
+        (CAPTIVE_PORTAL, "does not respond like PostHog's application"),
+        (Answer(200, b'{"status": "Ok"}', JSON), "does not respond like PostHog's application"),
+        (
+            Answer(429, b'{"detail": "Request was throttled."}', JSON),
+            "429 (Request was throttled.): it accepts no more",
+        ),
         (Answer(500, b"oops"), "answered 500: try again later"),
-        (Answer(drop=True), "was not reached: the connection broke"),
+        (Answer(drop=True), "could not be reached: the connection failed"),
     ],
     ids=["redirect", "portal", "another service", "throttled", "server error", "reset"],
 )
@@ -155,16 +158,16 @@ def test_an_unknown_key_and_one_without_the_scope_get_different_sentences(
     forbidden = failure(applications.Application(receiver.url, PROJECT, KEY))
     elsewhere = failure(applications.Application(receiver.url, "1", KEY))
 
-    assert "401 (Incorrect authentication credentials.): it does not know the key" in unknown
+    assert "401 (Incorrect authentication credentials.): it does not recognize the key" in unknown
     assert "403 (API key missing required scope 'insight:write'): the key is not allowed to do this" in forbidden
-    assert "404 (Project not found.): the key sees no such project" in elsewhere
+    assert "404 (Project not found.): the key has no access to this project" in elsewhere
 
 
 @pytest.mark.parametrize(
     ("env", "sentence"),
     [
         ({"POSTHOG_PERSONAL_API_KEY": ""}, "no personal key: set POSTHOG_PERSONAL_API_KEY"),
-        ({"POSTHOG_PERSONAL_API_KEY": PROJECT_KEY}, "holds a project's key (phc_…), which can only send events"),
+        ({"POSTHOG_PERSONAL_API_KEY": PROJECT_KEY}, "contains a project key (phc_…), which can only send events"),
         ({"POSTHOG_PERSONAL_API_KEY": "phx_a b"}, "must be a personal key"),
         ({"POSTHOG_PROJECT_ID": ""}, "POSTHOG_PROJECT_ID must be the project's number"),
         ({"POSTHOG_PROJECT_ID": "1/../2"}, "POSTHOG_PROJECT_ID must be the project's number"),
@@ -186,7 +189,7 @@ def test_what_cannot_be_right_is_refused_before_anything_is_sent(env: dict[str, 
 def test_a_wrong_kind_of_key_is_one_line_and_sends_nothing(maintainer: Checkout, receiver: Receiver) -> None:
     said = fails(maintainer, {"POSTHOG_PERSONAL_API_KEY": PROJECT_KEY})
 
-    assert "holds a project's key" in said
+    assert "contains a project key" in said
     assert PROJECT_KEY not in said
     assert receiver.requests == []
 

@@ -154,7 +154,7 @@ def test_a_page_is_made_four_weeks_after_the_last_one_and_not_before(
 
     said = publish_on(application, tmp_path, demo.UNTIL - timedelta(weeks=44) + timedelta(days=27))
 
-    assert "The next page can be made on" in said
+    assert "The next page can be published on" in said
     assert (text_of(tmp_path), len(api.asked)) == (before, asked)
     assert "page 2 of its history" in publish_on(application, tmp_path)
 
@@ -209,7 +209,7 @@ def test_a_decision_is_shown_on_the_next_run_without_a_question(
         ("history.json", "{", "cannot be read"),
         ("history.json", '{"version": 2, "pages": []}', "is not a history of version 1"),
         ("history.json", '{"version": 1, "pages": [{"version": 1}]}', "is not a page of results"),
-        ("index.html", "<p>", "holds a site without history.json"),
+        ("index.html", "<p>", "contains a site without history.json"),
     ],
     ids=["broken", "newer", "no page", "gone"],
 )
@@ -262,14 +262,14 @@ def test_badges_of_services_that_are_no_longer_shown_are_deleted(application: Ap
     assert "240+" not in (tmp_path / "badges" / "plex.svg").read_text()
 
 
-NOT_POSTHOG = "does not answer like PostHog's application"
+NOT_POSTHOG = "does not respond like PostHog's application"
 FAILURES = [
-    (refuses(400, "illegal_type", "Unknown function"), "answered 400 (Unknown function): it does not take the query"),
-    (refuses(401, "authentication_failed", "Incorrect credentials."), "it does not know the key"),
+    (refuses(400, "illegal_type", "Unknown function"), "answered 400 (Unknown function): it rejects the query"),
+    (refuses(401, "authentication_failed", "Incorrect credentials."), "it does not recognize the key"),
     (refuses(402, "quota_limit_exceeded", "Quota"), "the project is over its quota"),
     (refuses(403, "permission_denied", "API key missing required scope 'query:read'"), "it needs query:read"),
-    (refuses(404, "not_found", "Project not found."), "the key sees no such project"),
-    (refuses(429, "throttled", "Too many concurrent queries"), "it allows no more requests now"),
+    (refuses(404, "not_found", "Project not found."), "the key has no access to this project"),
+    (refuses(429, "throttled", "Too many concurrent queries"), "it accepts no more requests at the moment"),
     (refuses(500, "error", "A server error occurred."), "try again later"),
     (Answer(503), "answered 503: try again later"),
     (Answer(504), "answered 504: try again later"),
@@ -277,8 +277,8 @@ FAILURES = [
     (CAPTIVE_PORTAL, NOT_POSTHOG),
     (Answer(302, b"", (("Location", "http://127.0.0.1:9/"),)), NOT_POSTHOG),
     (says(200, {"columns": ["a"]}), NOT_POSTHOG),
-    (says(200, {"columns": ["a"], "results": [[1]], "hasMore": True}), "and has more: ask for fewer days"),
-    (Answer(drop=True), "was not reached"),
+    (says(200, {"columns": ["a"], "results": [[1]], "hasMore": True}), "and has more: use fewer days"),
+    (Answer(drop=True), "could not be reached"),
 ]
 
 
@@ -318,7 +318,7 @@ def test_an_invalid_query_is_found_before_anything_is_asked(
         lambda _request: says(200, {"isValid": False, "errors": [{"message": "Unknown table 'events'"}]})
     )
 
-    with pytest.raises(CouldNot, match=r"does not take the query .*Unknown table 'events'"):
+    with pytest.raises(CouldNot, match=r"rejects the query .*Unknown table 'events'"):
         publish_on(application, tmp_path)
 
     assert text_of(tmp_path) == {}

@@ -66,7 +66,7 @@ def test_install_says_what_it_wrote_and_edits_nothing_of_onramps(onramp: OnRamp)
 def test_install_names_the_commit_that_it_used(onramp: OnRamp) -> None:
     commit = onramp.git("rev-parse", "origin/main")[:12]
 
-    assert f"The names are from commit {commit} of origin/main, as this clone has it.\n" in onramp.install()
+    assert f"The published names come from commit {commit} of origin/main in this clone.\n" in onramp.install()
 
 
 def test_a_second_install_changes_nothing_and_keeps_every_setting(onramp: OnRamp) -> None:
@@ -168,7 +168,7 @@ class TestWhatUsersInstall:
 
         assert said.endswith(UP_TO_DATE)
         assert everything(onramp) == before
-        assert f"Users install make.d/onramp_analytics-9.9.0-py3-none-any.whl; this is {__version__}." in said
+        assert f"Users install make.d/onramp_analytics-9.9.0-py3-none-any.whl, but this is {__version__}:" in said
 
     @pytest.mark.parametrize("newer", ["wheel", "package"])
     def test_an_older_wheel_of_ours_is_deleted(self, onramp: OnRamp, tmp_path: Path, newer: str) -> None:
@@ -231,7 +231,7 @@ class TestCheck:
 
         assert "docs/analytics.md is missing\n" in said
         assert "GNUmakefile is out of date\n" in said
-        assert "onramp-analytics: something differs: " in said
+        assert "onramp-analytics: the integration is out of date: " in said
 
     def test_names_a_service_that_was_committed_and_not_pushed_and_publishes_nothing(self, onramp: OnRamp) -> None:
         onramp.install()
@@ -312,7 +312,7 @@ def test_purge_keeps_the_lines_of_others_and_replaces_the_file_whole(onramp: OnR
     said = onramp.command("uninstall", str(onramp.path), "--purge")
 
     assert onramp.lock.read_text() == "OTHERS=1\n"
-    assert "changed onramp.lock: the lines of others are kept\n" in said
+    assert "changed onramp.lock: all other settings are kept\n" in said
     assert "ANALYTICS_ID=" in (tmp_path / "as-it-was").read_text()
 
 
@@ -405,13 +405,13 @@ def test_uninstall_deletes_nothing_that_is_not_ours_alone(onramp: OnRamp, prepar
 @pytest.mark.parametrize(
     ("words", "reason"),
     [
-        (["--api-key", "phx_secret123"], "--api-key holds a personal secret"),
+        (["--api-key", "phx_secret123"], "--api-key contains a personal secret"),
         (["--api-key", "nonsense"], "--api-key is "),
         (["--host", "http://example.com"], "--host must begin with https://"),
         (["--host", "https://example.com/\x1b[2J"], "--host"),
         (["--host", "https://example.com/`id`"], "--host contains a character"),
         (["--send", "hourly"], "--send must be daily or at-once"),
-        (["--docs-url", "javascript:alert(1)"], "--docs-url is not a valid address"),
+        (["--docs-url", "javascript:alert(1)"], "--docs-url is not a valid URL"),
         (["--contact", "a\nANALYTICS_HOST=https://evil.example"], "--contact must be one line"),
         (["--contact", "<img src=x>"], "--contact must be one line"),
         (["--package", "other==1"], "--package must name one version"),
@@ -489,7 +489,7 @@ def test_root_changes_nothing_in_the_checkout_of_another_user(onramp: OnRamp, co
 
     said = onramp.command(command, str(onramp.path), check=False)
 
-    assert "this checkout is nobody's: run sudo -u nobody onramp-analytics" in said
+    assert "this checkout belongs to nobody: run sudo -u nobody onramp-analytics" in said
     assert everything(onramp) == before
 
 

@@ -62,7 +62,7 @@ def test_says_what_from_where_and_with_what_asks_installs_and_enables(bare: OnRa
     status, output = enable(bare, "y")
 
     assert status == 0, output
-    assert "The program onramp-analytics is not installed." in output
+    assert "onramp-analytics is not installed." in output
     assert f"It can be installed from make.d/{WHEEL} in this checkout" in output
     assert f"for you alone, with {tool}" in output
     assert words(bare) == expected
@@ -248,4 +248,4 @@ def test_a_command_that_an_older_program_does_not_know_says_what_to_do(bare: OnR
     done = bare.make("analytics-results")
 
     assert done.returncode == 2
-    assert "onramp-analytics 0.2.0 is older than version 0.3.0, which this checkout wants" in done.stderr
+    assert "onramp-analytics 0.2.0 is older than version 0.3.0, which this checkout requires" in done.stderr

@@ -201,7 +201,7 @@ def test_root_touches_nothing_in_a_checkout_of_another_user(bare: OnRamp, comman
     done = bare.make(f"analytics-{command}")
 
     assert done.returncode == 2
-    assert f"this checkout is nobody's: run sudo -u nobody make analytics-{command}\n" in done.stderr
+    assert f"this checkout belongs to nobody: run sudo -u nobody make analytics-{command}\n" in done.stderr
     assert (bare.lock.read_text(), left(bare)) == before
 
 
@@ -222,7 +222,7 @@ def test_status_says_what_onramp_lock_says(bare: OnRamp) -> None:
     done = bare.make("analytics-status")
 
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.startswith("onramp.lock says ANALYTICS_ENABLED=1, but the program is not installed")
+    assert done.stdout.startswith("onramp.lock contains ANALYTICS_ENABLED=1, but the program is not installed")
 
 
 def test_events_shows_the_page_of_the_checkout(bare: OnRamp) -> None:

@@ -96,7 +96,7 @@ def test_the_program_follows_the_checkout(bare: OnRamp, wheels: dict[str, Path])
     # The maintainer runs `install` again, and the user pulls: an older program with a newer drop-in.
     put(bare, wheels[LATER], LATER)
     assert recorded(bare, "count")
-    assert f"is older than version {LATER}, which this checkout wants: run make analytics-upgrade" in (
+    assert f"is older than version {LATER}, which this checkout requires: run make analytics-upgrade" in (
         bare.make("analytics-status").stderr
     )
     status, output = enable(bare, "n", "upgrade")

@@ -24,7 +24,7 @@ def is_off_and_says_why(checkout: Checkout) -> bool:
     before = checkout.files()
     checkout.track()
     found = checkout.status()
-    said = "onramp.lock was not written for this folder by you; `enable` starts over here"
+    said = "onramp.lock was not written by you for this folder; run `enable` to start over here"
     assert (found["on"], found["why"], found["id"]) == (False, said, None)
     assert found["turn"] == "make analytics-enable"
     assert not checkout.status({"ONRAMP_ANALYTICS_ENABLED": "1"})["on"]
@@ -112,4 +112,4 @@ def test_through_a_bind_mount_of_the_same_folder_it_stays_on(opted_in: Checkout,
         check=True,
     )
 
-    assert done.stdout.startswith("Analytics are on: onramp.lock says ANALYTICS_ENABLED=1.")
+    assert done.stdout.startswith("Analytics are on: onramp.lock contains ANALYTICS_ENABLED=1.")

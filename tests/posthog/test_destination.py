@@ -133,7 +133,7 @@ def consent_to(agreed_to: str, how_often: str) -> Consent:
         (f"{EU} {KEY}", DAILY, DAILY, ""),
         (f"{EU} {KEY}", AT_ONCE, AT_ONCE, ""),
         (f"{EU} {KEY}", AT_ONCE, DAILY, ""),
-        (f"{EU} {KEY}", DAILY, AT_ONCE, "at once"),
+        (f"{EU} {KEY}", DAILY, AT_ONCE, "after each command"),
         (f"https://us.i.posthog.com {KEY}", DAILY, DAILY, f"this project at {EU}"),
         (f"{EU} phc_other", DAILY, DAILY, f"this project at {EU}"),
         ("", DAILY, DAILY, f"this project at {EU}"),
@@ -174,13 +174,13 @@ def test_the_host_is_what_was_chosen(text: str, host: str) -> None:
         ("http://ph.lan", "must begin with https://"),
         ("http://127.0.0.1.example", "must begin with https://"),
         ("ftp://ph.example", "must begin with https://"),
-        ("us.i.posthog.com", "is not a valid address"),
-        ("https://", "is not a valid address"),
-        ("https://ph.example:port", "is not a valid address"),
-        ("https://ph.example/?x=1", "is not a valid address"),
-        ("https://ph.example\nX: y", "is not a valid address"),
-        ("https://ph.exämple", "is not a valid address"),
-        ("https://alice:secret@ph.example", "holds a user name or password"),
+        ("us.i.posthog.com", "is not a valid URL"),
+        ("https://", "is not a valid URL"),
+        ("https://ph.example:port", "is not a valid URL"),
+        ("https://ph.example/?x=1", "is not a valid URL"),
+        ("https://ph.example\nX: y", "is not a valid URL"),
+        ("https://ph.exämple", "is not a valid URL"),
+        ("https://alice:secret@ph.example", "contains a user name or password"),
     ],
 )
 def test_a_host_that_cannot_be_right_is_refused_with_one_sentence(host: str, sentence: str) -> None:
@@ -195,7 +195,7 @@ def test_a_host_that_cannot_be_right_is_refused_with_one_sentence(host: str, sen
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("phx_bait", "holds a personal secret"),
+        ("phx_bait", "contains a personal secret"),
         ("bait", "is not a valid PostHog project key"),
         ("phc_bait\nX: y", "is not a valid PostHog project key"),
         ("phc_bait ", "is not a valid PostHog project key"),

@@ -35,7 +35,7 @@ def test_one_connection_serves_all_requests(here: Checkout, receiver: Receiver) 
         ({"ANALYTICS_ID": "none"}, OFF, "no valid identifier"),
         ({"ANALYTICS_ID": f"6{ID[1:]}"}, OUT_OF_TIME, "the identifier was reset"),
         ({"ANALYTICS_AGREED_TO": "https://eu.i.posthog.com phc_another"}, MISCONFIGURED, "you have not agreed"),
-        ({"ANALYTICS_AGREED_SEND": "daily"}, MISCONFIGURED, "you have agreed to sending once a day"),
+        ({"ANALYTICS_AGREED_SEND": "daily"}, MISCONFIGURED, "you have agreed to send events once a day"),
     ],
 )
 def test_a_request_is_not_made_again_after_a_change_of_the_consent(
