@@ -1,4 +1,4 @@
-"""Opting in and out: what is written, what is deleted, and which processes are ended."""
+"""Opting in and out: what is written and deleted, and which processes are ended."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ HOLD = (
 
 
 @pytest.mark.parametrize("how", ["locked", "open"])
-def test_disable_ends_nobody_who_merely_holds_the_lock(
+def test_disable_ends_no_process_that_merely_holds_the_lock(
     here: Checkout, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
     monkeypatch.setattr(locks, "LONGEST_GOODBYE", 0.5)

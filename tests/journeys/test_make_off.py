@@ -1,4 +1,4 @@
-"""With analytics off, make does what it does without the drop-in, and reads nothing but onramp.lock."""
+"""With analytics off, make behaves as without the integration, and reads only onramp.lock."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ strace = pytest.mark.skipif(not shutil.which("strace"), reason="counted with str
 
 
 def processes(onramp: OnRamp, *words: str, env: dict[str, str] | None = None) -> list[str]:
-    """Every fork and every program of a make command, make itself among them."""
+    """Every fork and every program of a make command, including make itself."""
     log = onramp.path.parent / "strace"
     calls = ["-e", "trace=execve,clone,clone3,fork,vfork", "-e", "status=successful"]
     onramp.make_with(["strace", "-f", "-qq", *calls, "-o", str(log)], words, env)
@@ -100,7 +100,7 @@ ENVIRONMENTS: list[dict[str, str]] = [
 
 
 def may_record(env: dict[str, str], choice: str | None) -> bool:
-    """The rule, as far as make can see it: a no in the environment, then the choice, then a yes in the environment."""
+    """The rule in make: off in the environment, then the choice in onramp.lock, then on in the environment."""
     said = env.get("ONRAMP_ANALYTICS_ENABLED")
     if env.get("DO_NOT_TRACK", "").lower() not in ("", "0", "false"):
         return False
@@ -136,7 +136,7 @@ def test_a_lock_file_of_a_wrong_kind_is_off_and_breaks_nothing(onramp: OnRamp, k
     done = onramp.make("list")
 
     assert (done.returncode, done.stderr) == (0, "")
-    assert EXTRA_LINE not in onramp.make("fail").stderr  # the drop-in steps aside
+    assert EXTRA_LINE not in onramp.make("fail").stderr  # the integration is not used
 
 
 def opened(onramp: OnRamp, *words: str) -> set[str]:
@@ -171,7 +171,7 @@ def test_an_older_make_includes_the_makefile_and_reads_nothing_else(on: OnRamp) 
 
 
 def read_as_anybody_may() -> None:
-    """Give up root's rights to pass over permissions, reading (CAP_DAC_READ_SEARCH) too; nothing for anybody else."""
+    """Give up root's rights to override permissions, also for reading; no effect for other users."""
     obey_permissions()
     ctypes.CDLL(None).prctl(24, 2)  # PR_CAPBSET_DROP
 
@@ -251,7 +251,7 @@ def test_a_file_of_another_user_is_not_ours(on: OnRamp, name: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["link", "FIFO", "folder"])
-def test_what_is_no_file_in_the_place_of_onramp_program_is_left_alone_and_holds_nobody(on: OnRamp, kind: str) -> None:
+def test_something_else_in_the_place_of_onramp_program_stays_and_hangs_no_command(on: OnRamp, kind: str) -> None:
     ran = on.path.parent / "ran"
     on.program_is(f"touch {ran}")
     on.stub("onramp-analytics", f'[ "$1" = --version ] && echo version 1 || echo "$@" >>{ran}.instead')
