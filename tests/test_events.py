@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Mapping
 from datetime import date, timedelta
 from enum import Enum
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -291,3 +292,9 @@ def test_a_programmers_error_is_one_under_every_consent(version: int) -> None:
         events.clean("service_disabled", {"service_name": "plex", "for_good": 7}, PUBLISHED, version)
     with pytest.raises(ValueError, match="backup_made needs the property 'service_name'"):
         events.clean("backup_made", {}, PUBLISHED, version)
+
+
+def test_make_knows_the_version_of_the_catalog() -> None:
+    drop_in = Path(events.__file__).with_name("integration") / "GNUmakefile"
+
+    assert f"\nonramp-analytics-catalog := {events.VERSION}\n" in drop_in.read_text()
