@@ -295,6 +295,6 @@ def test_a_programmers_error_is_one_under_every_consent(version: int) -> None:
 
 
 def test_make_knows_the_version_of_the_catalog() -> None:
-    drop_in = (Path(events.__file__).parent / "integration/GNUmakefile").read_text()
+    drop_in = Path(events.__file__).with_name("integration") / "GNUmakefile"
 
-    assert f"\nonramp-analytics-catalog := {events.VERSION}\n" in drop_in
+    assert f"\nonramp-analytics-catalog := {events.VERSION}\n" in drop_in.read_text()
