@@ -96,12 +96,21 @@ def compare(root: bytes, environ: "Mapping[bytes, bytes]") -> None:
     try:
         now = consent.ask(environ, root)
         if now.on:
-            _compare(spool, now)
+            _compare(spool, now, lock)
+        if not consent.ask(environ, root).on:
+            _take_back(spool, lock)
     finally:
         posix.close(lock)
 
 
-def _compare(spool: Spool, now: "Consent") -> None:
+def _take_back(spool: Spool, lock: int) -> None:
+    """Delete what was created after `disable` had deleted everything (race 3 of spool.py)."""
+    # A lock without a link: we were stopped under it, and `disable` went on without it.
+    posix.unlink(spool.lock if posix.fstat(lock).st_nlink else spool.file)
+    spool.remove_folder()
+
+
+def _compare(spool: Spool, now: "Consent", lock: int) -> None:
     folder = spool.make_folder()
     try:
         today = time.strftime("%Y-%m-%d", time.gmtime())
@@ -118,7 +127,7 @@ def _compare(spool: Spool, now: "Consent") -> None:
                 return
             counted = today if is_full else counted
         new = written(after, counted)
-        if new != content:
+        if new != content and posix.fstat(lock).st_nlink:  # otherwise somebody else has a new lock: race 7 of spool.py
             from onramp_analytics import files
 
             files.replace(folder, LIST, new)

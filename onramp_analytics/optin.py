@@ -117,10 +117,10 @@ def reset_id(root: bytes) -> tuple[str, Gone]:
         old = settings.parse(settings.load(root)).get(settings.CHECKOUT, b"")
         deleted = segments.count(spool)
         _write_state(root, bits)
+        make_events.never_again(spool)  # first, so that a new identifier that a kill leaves is never told everything
         settings.change(root, {settings.ID: new, settings.CHECKOUT: bits})
         segments.purge(spool, keep=(make_events.LIST, FLUSHER, STAMP))
-        make_events.never_again(spool)
-        _delete_state(root, old)
+        _delete_states(root, old, keep=bits)
     return new.decode(), Gone(deleted, before.id)
 
 
@@ -144,8 +144,8 @@ def disable(root: bytes) -> Gone:
 def _withdraw(root: bytes) -> None:
     """Delete the file in the state folder, without which the consent does not count, and write the choice."""
     if not os.path.lexists(os.path.join(root, b"onramp.lock")) and consent.ENABLED_VARIABLE not in os.environb:
-        return  # unless the variable would turn analytics on with the next command
-    _delete_state(root, settings.parse(settings.load(root)).get(settings.CHECKOUT, b""))
+        return  # otherwise the variable would turn analytics on with the next command
+    _delete_states(root, settings.parse(settings.load(root)).get(settings.CHECKOUT, b""))
     try:
         with _changing(root, insist=True):
             settings.change(root, {settings.ENABLED: b"0", **REMOVED})
@@ -244,15 +244,25 @@ def _write_state(root: bytes, bits: bytes) -> None:
         os.close(folder)
 
 
-def _delete_state(root: bytes, bits: bytes) -> None:
-    """Delete the file of those bits, unless it names another checkout that still exists, of which this is a copy."""
-    path = consent.state_file(os.environb, bits)
-    if path is None:
-        return
+def _delete_states(root: bytes, bits: bytes, keep: bytes = b"") -> None:
+    """Delete the files that lead to this checkout, so that no older `onramp.lock` counts again, but the one to `keep`.
+
+    The file of the present bits goes unless it leads to another checkout that is still there: this one was copied.
+    """
+    folder = os.path.dirname(consent.state_file(os.environb, b"0" * 32) or b"")
+    with suppress(OSError):
+        for name in os.listdir(folder):
+            path = consent.state_file(os.environb, name)
+            if path and name != keep and _leads_to(root, path, otherwise=name == bits):
+                os.unlink(path)
+
+
+def _leads_to(root: bytes, path: bytes, *, otherwise: bool) -> bool:
+    """Return whether a file of the state folder leads to this checkout; `otherwise` where it leads nowhere."""
     with suppress(OSError, ValueError):
         there = checkout.read(path, owner=os.geteuid()).removesuffix(b"\n")
-        if not os.path.exists(there) or os.path.samefile(there, root):
-            os.unlink(path)
+        return os.path.samefile(there, root) if os.path.exists(there) else otherwise
+    return False
 
 
 @contextmanager

@@ -12,7 +12,8 @@ import subprocess
 import sys
 import tempfile
 import termios
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -191,6 +192,10 @@ class OnRamp:
             (stubs / name).symlink_to(target)
         self.make_command = ("make", f"SHELL={stubs / 'sh'}")
 
+    def wait_for_the_background(self) -> None:
+        """Wait for the end of every process that works in the checkout: make has started them before it ended."""
+        wait_until(lambda: not any(_works_in(self.path)), "the end of what make has started")
+
     def use_only(self, tools: Iterable[str]) -> None:
         """Leave only these tools, and the stubs, on the PATH."""
         stubs = self.path.parent / "bin"
@@ -240,6 +245,13 @@ class OnRamp:
             if not name.startswith(ours) and name != ".git":
                 found[name] = os.readlink(path) if path.is_symlink() else path.read_text() if path.is_file() else "/"
         return found
+
+
+def _works_in(path: Path) -> Iterator[bool]:
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if os.readlink(process / "cwd") == str(path):
+                yield True
 
 
 def git(path: Path, *words: str) -> str:

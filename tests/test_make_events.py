@@ -9,6 +9,7 @@ import subprocess
 import sys
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 
 import pytest
 from freezegun import freeze_time
@@ -17,9 +18,10 @@ from hypothesis import strategies as st
 
 import onramp_analytics
 from onramp_analytics import make_events, optin, spawn
+from onramp_analytics.outbox import segments
 from onramp_analytics.receiver import Receiver
 from onramp_analytics.spool import Spool
-from tests.conftest import KEY, Checkout
+from tests.conftest import KEY, Checkout, line
 from tests.onramp_checkout import build
 
 ENTRY = Path(onramp_analytics.__file__).with_name("make_entry.py")
@@ -231,6 +233,57 @@ def test_a_busy_lock_or_a_full_spool_repeats_an_event_and_never_loses_it(
     make_events.compare(counted.root, {os.fsencode(k): os.fsencode(v) for k, v in counted.env.items()})
 
     assert queued(counted) == [("service_enabled", "plex", "True")]
+
+
+def test_a_lock_file_deleted_by_hand_during_a_comparison_repeats_an_event_and_never_loses_it(
+    counted: Checkout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Race 7: a flusher takes a new lock, and is done with the spool before the event is in it."""
+    pread, calls = os.pread, []
+    counted.spool.write(line())
+
+    def deleted_and_finished(fd: int, size: int, at: int) -> bytes:
+        calls.append(fd)
+        if len(calls) == 1:  # the spool is open, and nothing is written
+            os.unlink(counted.spool.lock)
+            segment = segments.claim(counted.spool)
+            assert segment
+            segments.discard(counted.spool, segment)
+        return pread(fd, size, at)
+
+    monkeypatch.setattr("posix.pread", deleted_and_finished)
+    enable(counted, "services-enabled/plex.yml")
+    compare(counted)
+    compare(counted)
+
+    assert queued(counted) == [("service_enabled", "plex", "False")]
+
+
+def test_a_comparison_that_disable_overtakes_leaves_nothing(counted: Checkout) -> None:
+    optin.disable(counted.root)
+
+    compare(counted)
+
+    assert counted.files() == {"onramp.lock"}
+
+
+def test_a_comparison_that_was_stopped_under_the_lock_leaves_nothing_after_disable(
+    counted: Checkout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Race 3: it was stopped just before it lists the folders, and `disable` went on without the lock."""
+    listed = make_events.enabled
+
+    def disabled_meanwhile(*given: Any) -> Any:
+        os.unlink(counted.spool.lock)
+        optin.disable(counted.root)
+        os.close(counted.spool.make_folder())  # it may have been stopped just before it made the folder, too
+        return listed(*given)
+
+    monkeypatch.setattr(make_events, "enabled", disabled_meanwhile)
+    enable(counted, "services-enabled/plex.yml")
+    compare(counted)
+
+    assert counted.files() == {"onramp.lock", "services-enabled/plex.yml"}
 
 
 def test_a_damaged_list_is_written_again_without_events(counted: Checkout) -> None:

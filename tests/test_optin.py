@@ -183,6 +183,36 @@ def test_disable_in_a_copy_leaves_the_original_on(opted_in: Checkout) -> None:
     assert not copy.status()["on"]
 
 
+def test_after_disable_no_older_onramp_lock_brings_consent_back(checkout: Checkout) -> None:
+    checkout.run("enable")
+    older = checkout.lock.read_bytes()
+    checkout.lock.unlink()
+    checkout.run("enable")
+
+    checkout.run("disable")
+    checkout.lock.write_bytes(older)
+
+    assert not checkout.status()["on"]
+    assert state_files(checkout) == []
+
+
+def test_reset_id_that_is_killed_halfway_never_counts_everything_again(
+    here: Checkout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here.hold_back_flusher()
+    make_events.compare(here.root, os.environb)
+
+    def killed(*_given: object, **_more: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(optin.segments, "purge", killed)
+    with pytest.raises(KeyboardInterrupt):
+        optin.reset_id(here.root)
+
+    assert consent.ask(os.environb, here.root).id != ID
+    assert (here.path / "onramp.spool.d/enabled").read_text().startswith(make_events.NEVER)
+
+
 def test_enable_clears_the_back_off_of_a_failure(here: Checkout) -> None:
     here.hold_back_flusher()
     (here.path / "onramp.spool.d/state.json").write_text('{"at": 1.0, "outcome": "misconfigured", "failures": 3}')

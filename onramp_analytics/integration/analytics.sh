@@ -157,7 +157,7 @@ status_without_program() {
 }
 
 events_without_program() {
-    cat docs/analytics.md 2>/dev/null || fail "docs/analytics.md is missing in this checkout: run make analytics-enable to install the program, which shows the events"
+    { [ -f docs/analytics.md ] && cat docs/analytics.md 2>/dev/null; } || fail "docs/analytics.md is missing in this checkout: run make analytics-enable to install the program, which shows the events"
 }
 
 disable_without_program() {
@@ -169,7 +169,7 @@ disable_without_program() {
         if is_ours "$name"; then rm -rf "$name" 2>/dev/null; fi
         if [ -e "$name" ] || [ -h "$name" ]; then left="$left $name"; fi
     done
-    forget_state
+    forget_states
     [ -z "$left" ] || fail "analytics are off, but these are not yours, are links, or could not be deleted:$left"
     echo "Analytics are off, and the queued events are deleted."
     case $id in
@@ -201,14 +201,19 @@ content() {
     LC_ALL=C sed -E '/^ANALYTICS_(ENABLED|ID|NOTICE_SHOWN|AGREED|AGREED_TO|AGREED_SEND|TOLD|CHECKOUT)=/d' onramp.lock
 }
 
-# Delete the file that ties the consent to this folder, unless it names another folder, of which this is a copy.
-forget_state() {
-    case $states:$bits in [!/]* | *:*[!0-9a-f]*) return ;; esac
-    [ ${#bits} = 32 ] && [ ! -h "$states" ] && is_ours "$states/$bits" && [ -f "$states/$bits" ] || return
-    folder=$(cat "$states/$bits" && echo .)
-    folder=${folder%??}
-    if [ -d "$folder" ] && ! [ "$folder" -ef . ]; then return; fi
-    rm -f "$states/$bits"
+# Delete the files that tie a consent to this folder, older ones too, but not the file of another folder, of which this
+# is a copy.
+forget_states() {
+    case $states in /*) ;; *) return ;; esac
+    [ ! -h "$states" ] || return 0
+    for state in "$states"/*; do
+        name=${state##*/}
+        case $name in *[!0-9a-f]*) continue ;; esac
+        [ ${#name} = 32 ] && [ -f "$state" ] && is_ours "$state" || continue
+        folder=$(cat "$state" && echo .)
+        folder=${folder%??}
+        if [ "$folder" -ef . ] || { [ "$name" = "$bits" ] && [ ! -d "$folder" ]; }; then rm -f "$state"; fi
+    done
 }
 
 # --- Commands ---

@@ -119,4 +119,14 @@ def flushers(spool: Spool) -> Iterator[int]:
 def is_flusher(words: list[bytes], root: bytes) -> bool:
     """Return whether `spawn.py` or `detached.py` starts this command line for a checkout."""
     ours = words[1:3] == [b"-IS", words[2] if words[2:3] and words[2].endswith(b"/detached.py") else b""]
-    return (ours or words[1:4] == [b"-E", b"-m", b"onramp_analytics.flush"]) and root in words[3:]
+    if not (ours or words[1:4] == [b"-E", b"-m", b"onramp_analytics.flush"]):
+        return False
+    return any(word == root or _is_same_folder(word, root) for word in words[3:])
+
+
+def _is_same_folder(path: bytes, root: bytes) -> bool:
+    """Return whether two paths lead to one folder: make starts a flusher by the real one, and shells keep links."""
+    try:
+        return os.path.samefile(path, root)
+    except OSError:
+        return False

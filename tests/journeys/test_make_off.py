@@ -6,7 +6,6 @@ import ctypes
 import os
 import re
 import shutil
-import time
 from pathlib import Path
 
 import pytest
@@ -232,7 +231,8 @@ def test_root_starts_nothing_in_a_checkout_of_another_user(on: OnRamp) -> None:
     on.lock.write_text("ANALYTICS_ENABLED=1\n")  # without the notice, which root is not shown there either
     assert Terminal(on, "make", "list").end() == 0
 
-    nothing_appears(ran)
+    on.wait_for_the_background()
+    assert not ran.exists()
     assert sorted(on.path.rglob("*")) == before
 
 
@@ -246,7 +246,8 @@ def test_a_file_of_another_user_is_not_ours(on: OnRamp, name: str) -> None:
 
     assert on.make("list").returncode == 0
 
-    nothing_appears(ran)
+    on.wait_for_the_background()
+    assert not ran.exists()
 
 
 @pytest.mark.parametrize("kind", ["link", "FIFO", "folder"])
@@ -267,12 +268,6 @@ def test_something_else_in_the_place_of_onramp_program_stays_and_hangs_no_comman
 
     wait_until(Path(f"{ran}.instead").exists, "the program on the PATH was run instead")
     assert not ran.exists()
-
-
-def nothing_appears(path: Path) -> None:
-    """Check that no background process creates this file: half a second is fifty times what it needs."""
-    time.sleep(0.5)
-    assert not path.exists()
 
 
 def test_a_pattern_rule_for_anything_does_not_remake_the_drop_in(onramp: OnRamp) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any, ClassVar
 
 import pytest
@@ -148,7 +147,7 @@ class TestTheNotice:
         done = onramp.make("enable-service", "plex", env=self.ON)
 
         assert (done.returncode, done.stdout, done.stderr) == (0, "Enabling plex...\n", "")
-        time.sleep(0.5)  # a tracker needs 20 ms
+        onramp.wait_for_the_background()
         assert not list(onramp.path.glob("onramp.*"))
 
     @pytest.mark.parametrize(

@@ -102,6 +102,20 @@ def test_disable_in_a_copy_leaves_the_consent_of_the_original(bare: OnRamp) -> N
     assert not tied.exists()
 
 
+def test_disable_deletes_each_file_that_leads_to_this_folder_so_that_no_older_onramp_lock_counts(
+    bare: OnRamp,
+) -> None:
+    older, other = (state(bare, bare.path).with_name(letter * 32) for letter in "ab")
+    older.write_text(f"{bare.path}\n")
+    other.write_text(f"{bare.path.parent}\n")
+    odd = older.with_name("notes")
+    odd.write_text(f"{bare.path}\n")
+
+    assert bare.make("analytics-disable").returncode == 0
+
+    assert sorted(older.parent.iterdir()) == [other, odd]
+
+
 @pytest.mark.parametrize("bits", ["../../../victim", "", "a" * 31, "A" * 32, "a" * 32 + "/..", "$(touch executed)"])
 def test_disable_makes_no_path_of_other_bits(bare: OnRamp, bits: str) -> None:
     victim = Path(bare.env["HOME"]) / "victim"
@@ -218,6 +232,14 @@ def test_events_shows_the_page_of_the_checkout(bare: OnRamp) -> None:
     assert bare.make("analytics-events").stdout == "# What is collected\n"
 
     shutil.rmtree(bare.path / "docs")
+    assert "docs/analytics.md is missing" in bare.make("analytics-events").stderr
+
+
+def test_events_waits_for_nobody_where_the_page_is_a_fifo(bare: OnRamp) -> None:
+    (bare.path / "docs").mkdir(exist_ok=True)
+    (bare.path / "docs/analytics.md").unlink(missing_ok=True)
+    os.mkfifo(bare.path / "docs/analytics.md")
+
     assert "docs/analytics.md is missing" in bare.make("analytics-events").stderr
 
 

@@ -133,6 +133,15 @@ def test_a_flusher_is_found_and_ended_though_its_folder_is_gone(spool: Spool, tm
     assert list(locks.flushers(spool)) == []
 
 
+def test_a_flusher_is_found_by_any_path_of_its_checkout(spool: Spool, tmp_path: Path) -> None:
+    folder = tmp_path / "elsewhere"
+    folder.mkdir()
+    (folder / "link").symlink_to(tmp_path)
+    with a_process(Spool(os.fsencode(folder / "link")), tmp_path) as process:
+        assert list(locks.flushers(spool)) == [process.pid]
+        assert list(locks.flushers(Spool(os.fsencode(folder)))) == []
+
+
 def wait_for_the_end(spool: Spool, process: subprocess.Popen[bytes]) -> bool:
     """End it and collect it, as its parent would; a zombie has no command line."""
     ended = locks.end_flushers(spool)
