@@ -12,7 +12,7 @@ import pytest
 
 from onramp_analytics import consent, events, make_events, optin, settings
 from onramp_analytics.errors import CouldNot
-from onramp_analytics.outbox import locks
+from onramp_analytics.outbox import locks, segments
 from tests.cli.terminal import enable_services
 from tests.conftest import ID, Checkout, wait_until
 
@@ -205,7 +205,7 @@ def test_reset_id_that_is_killed_halfway_never_counts_everything_again(
     def killed(*_given: object, **_more: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(optin.segments, "purge", killed)
+    monkeypatch.setattr(segments, "purge", killed)
     with pytest.raises(KeyboardInterrupt):
         optin.reset_id(here.root)
 
