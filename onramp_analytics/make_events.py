@@ -90,7 +90,7 @@ def compare(root: bytes, environ: "Mapping[bytes, bytes]") -> None:
     are not stored, the list stays as it was, so a change may be recorded twice but is never lost.
 
     Raises:
-        OSError: the machine is in the way.
+        OSError: a file cannot be used.
     """
     spool = Spool(root)
     lock = spool.take_lock()

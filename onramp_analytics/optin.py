@@ -7,12 +7,12 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
 
 from onramp_analytics import checkout, consent, events, files, make_events, settings
 from onramp_analytics.consent import Consent
 from onramp_analytics.errors import CouldNot, Misconfigured
 from onramp_analytics.integration import launcher
+from onramp_analytics.integration.tree import user_name
 from onramp_analytics.outbox import history, locks, segments
 from onramp_analytics.outbox.locks import FLUSHER
 from onramp_analytics.posthog import destination
@@ -208,11 +208,8 @@ def refuse_root(root: bytes) -> None:
     """
     if not consent.is_another_users(root):
         return
-    try:
-        owner = user = Path(os.fsdecode(root)).owner()
-    except KeyError:
-        owner = f"#{os.stat(root).st_uid}"
-        user = f"'{owner}'"  # a shell would take the rest for a comment
+    owner = user_name(os.stat(root).st_uid)
+    user = f"'{owner}'" if owner.startswith("#") else owner  # without quotes, `#` begins a comment in a shell
     raise CouldNot(
         f"this checkout belongs to {owner}, so root does not change it: run `sudo -u {user} make ...` instead"
     )

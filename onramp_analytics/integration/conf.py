@@ -26,9 +26,8 @@ _ONE_LINE = re.compile(r"[\w .,:;/~@%+#?=&()'-]{1,200}")
 
 
 def parse(content: str) -> dict[str, str]:
-    """Return the settings of the file, by key."""
-    pairs = (line.partition("=") for line in content.splitlines() if not line.startswith("#"))
-    return {key: value for key, equals, value in pairs if equals and key in OPTIONS.values()}
+    """Return the settings of the file that `install` knows, by key."""
+    return {key: value for key, value in destination.parse(content).items() if key in OPTIONS.values()}
 
 
 def chosen(known: Mapping[str, str], options: Mapping[str, str | None]) -> dict[str, str]:

@@ -62,8 +62,12 @@ def conf(root: bytes) -> dict[str, str]:
         content = checkout.read(os.path.join(root, os.fsencode(CONF)))
     except OSError:
         return {}
-    lines = content.decode("utf-8", "replace").splitlines()
-    pairs = (line.partition("=") for line in lines if not line.startswith("#"))
+    return parse(content.decode("utf-8", "replace"))
+
+
+def parse(content: str) -> dict[str, str]:
+    """Return the settings of the content of `make.d/analytics.conf`, by key."""
+    pairs = (line.partition("=") for line in content.splitlines() if not line.startswith("#"))
     return {key.strip(): value.strip() for key, equals, value in pairs if equals}
 
 
