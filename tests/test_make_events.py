@@ -256,7 +256,7 @@ def test_a_lock_file_deleted_by_hand_during_a_comparison_repeats_an_event_and_ne
     compare(counted)
     compare(counted)
 
-    assert queued(counted) == [("service_enabled", "plex", "False")]
+    assert queued(counted) == [("service_enabled", "plex", "True")]
 
 
 def test_a_comparison_that_disable_overtakes_leaves_nothing(counted: Checkout) -> None:
