@@ -1,4 +1,4 @@
-"""What make's words become, and the one container in which no flusher is started."""
+"""The events of a make command, and the container in which no flusher is started."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ ENTRY = Path(onramp_analytics.__file__).with_name("make_entry.py")
         (255, "exit_255"),
     ],
 )
-def test_a_status_of_make_is_named_as_the_contract_says(status: int, expected: str) -> None:
+def test_a_status_of_make_has_a_name_in_the_catalog(status: int, expected: str) -> None:
     assert make_events.error_type(status) == expected
 
 
@@ -56,7 +56,7 @@ def test_a_success_is_one_event_and_a_failure_two() -> None:
     ]
 
 
-def test_where_the_machine_tells_no_time_there_is_no_duration_to_tell() -> None:
+def test_without_an_uptime_no_duration_is_recorded() -> None:
     assert make_events.outcome("start", 0, "", "") == []
 
 
@@ -122,7 +122,7 @@ def test_everything_is_counted_again_in_each_half_of_a_year(counted: str, today:
 
 @pytest.fixture
 def counted(here: Checkout) -> Checkout:
-    """A checkout with consent, where what is enabled was counted, and no flusher touches the spool."""
+    """A checkout with consent after a full count, in which no flusher runs."""
     here.hold_back_flusher()
     compare(here)
     return here
@@ -328,6 +328,34 @@ def test_after_reset_id_only_differences_are_recorded_also_in_the_next_half(
     assert queued(here) == [("service_enabled", "jellyfin", "False")]
 
 
+def test_a_command_that_do_not_track_hides_leaves_its_service_to_the_next_command(
+    counted: Checkout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    enable(counted, "services-enabled/plex.yml")
+    with monkeypatch.context() as hidden:
+        hidden.setenv("DO_NOT_TRACK", "1")
+        compare(counted)
+    before = queued(counted)
+
+    compare(counted)
+
+    assert before == []
+    assert queued(counted) == [("service_enabled", "plex", "True")]
+
+
+def test_opting_out_and_in_again_records_everything_again(counted: Checkout) -> None:
+    enable(counted, "services-enabled/plex.yml")
+    compare(counted)
+
+    optin.disable(counted.root)
+    before = queued(counted)
+    optin.enable(counted.root)
+    optin.notice_was_shown(counted.root)
+
+    assert before == []
+    assert queued(counted) == [("service_enabled", "plex", "True")]
+
+
 def test_trouble_with_the_list_never_loses_the_command_itself(counted: Checkout) -> None:
     Path(os.fsdecode(counted.spool.folder), "enabled").unlink()
     os.mkfifo(os.path.join(counted.spool.folder, b"enabled"))
@@ -360,7 +388,7 @@ def test_no_flusher_is_started_in_the_tool_container(
 
     def spawned(*words: object, **_options: object) -> int:
         started.append(words)
-        return os.getpid()  # no child of ours, so that it is never waited for
+        return os.getpid()  # not a child of this process, so that it is never waited for
 
     monkeypatch.setattr(posix, "posix_spawn", spawned)
     monkeypatch.setattr(spawn, "_started", set())

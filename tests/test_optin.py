@@ -1,4 +1,4 @@
-"""Opting in and out: what is written, what is deleted, and which processes are ended."""
+"""Opting in and out: what is written and deleted, and which processes are ended."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 from onramp_analytics import consent, events, make_events, optin, settings
 from onramp_analytics.errors import CouldNot
-from onramp_analytics.outbox import locks
+from onramp_analytics.outbox import locks, segments
 from tests.cli.terminal import enable_services
 from tests.conftest import ID, Checkout, wait_until
 
@@ -126,7 +126,7 @@ HOLD = (
 
 
 @pytest.mark.parametrize("how", ["locked", "open"])
-def test_disable_ends_nobody_who_merely_holds_the_lock(
+def test_disable_ends_no_process_that_merely_holds_the_lock(
     here: Checkout, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
     monkeypatch.setattr(locks, "LONGEST_GOODBYE", 0.5)
@@ -205,7 +205,7 @@ def test_reset_id_that_is_killed_halfway_never_counts_everything_again(
     def killed(*_given: object, **_more: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(optin.segments, "purge", killed)
+    monkeypatch.setattr(segments, "purge", killed)
     with pytest.raises(KeyboardInterrupt):
         optin.reset_id(here.root)
 

@@ -21,7 +21,7 @@ WIDTH = 96  # columns
 FORM = re.sub(r"@font-face \{\{.*?\}\}\s*", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL)
 SESSION = (
     ("make analytics-enable", 0),
-    ("make enable-service plex", 2),  # events that it has told when the next command begins
+    ("make enable-service plex", 2),  # events that it has recorded when the next command begins
     (f"make enable-service {PRIVATE}", 4),
     ("make analytics-show-pending", 4),
     ("make analytics-disable", 0),
@@ -48,7 +48,7 @@ def _said(onramp: OnRamp, command: str) -> str:
     terminal = Terminal(onramp, *command.split(), env=settings)
     terminal.end()
     if command == "make analytics-enable":
-        onramp.hold_back_flusher()  # the picture is of what waits
+        onramp.hold_back_flusher()  # the picture shows queued events
     return terminal.output.replace("\r", "").rstrip("\n")
 
 

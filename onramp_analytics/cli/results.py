@@ -97,7 +97,7 @@ def _show(console: Console, title: str, rows: list[Row], whole: int, own: set[st
             mark if is_own else " ",
             Text(row.name, "bold" if is_own else ""),
             f"{row.installations:,}",
-            f"{percent(row.installations, whole)} %",
+            f"{percent(row.installations, whole)}%",
             Text(bar(row.installations / longest, 24), "green" if is_own else "blue"),
         )
     console.print(table)

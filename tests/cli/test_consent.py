@@ -1,4 +1,4 @@
-"""`enable`, `disable`, `show-id`, `reset-id` and the notice: what they say, and when they say something else."""
+"""`enable`, `disable`, `show-id`, `reset-id` and the notice: their output and their effect."""
 
 from __future__ import annotations
 
@@ -169,7 +169,7 @@ def test_disable_where_only_the_variable_asks_is_remembered(checkout: Checkout) 
     assert checkout.status(on)["on"] is False
 
 
-def test_who_cannot_write_in_the_checkout_learns_it_when_opting_out_and_is_off(opted_in: Checkout) -> None:
+def test_opting_out_without_write_access_says_so_and_analytics_are_off(opted_in: Checkout) -> None:
     opted_in.may_pass_over_permissions = False
     opted_in.path.chmod(0o555)
     try:
@@ -227,7 +227,7 @@ def test_the_variable_alone_shows_the_notice_once_and_does_what_enable_does(chec
     assert [event["event"] for event in checkout.pending()] == ["service_enabled"]
 
 
-def test_the_notice_is_silent_where_nobody_opted_in(checkout: Checkout) -> None:
+def test_the_notice_is_silent_before_opting_in(checkout: Checkout) -> None:
     done = checkout.run("notice")
 
     assert (done.stdout, done.stderr) == ("", "")

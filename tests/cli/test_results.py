@@ -1,4 +1,4 @@
-"""`results`: what everybody runs, from the file in the checkout."""
+"""`results` shows the published results from the file in the checkout."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ def published(checkout: Checkout) -> Checkout:
     return checkout
 
 
-def test_services_are_listed_by_popularity_and_ones_own_are_marked(published: Checkout, receiver: Receiver) -> None:
+def test_services_are_listed_by_popularity_with_the_users_own_marked(published: Checkout, receiver: Receiver) -> None:
     shown = published.run("results", env=UTF8).stdout
 
     assert "40 installations that opted in, 2026-06-17 to 2026-09-14." in shown
-    assert re.search(r"^ +plex +40 +100 % +█{24} *$", shown, re.MULTILINE)
-    assert re.search(r"^● +jellyfin +20 +50 % +█{12} *$", shown, re.MULTILINE)
-    assert re.search(r"^ +start +30 +75 % +█{24} *$", shown, re.MULTILINE)
+    assert re.search(r"^ +plex +40 +100% +█{24} *$", shown, re.MULTILINE)
+    assert re.search(r"^● +jellyfin +20 +50% +█{12} *$", shown, re.MULTILINE)
+    assert re.search(r"^ +start +30 +75% +█{24} *$", shown, re.MULTILINE)
     assert receiver.requests == []
 
 
@@ -41,7 +41,7 @@ def test_a_terminal_that_knows_ascii_alone_gets_ascii(published: Checkout) -> No
     shown = published.run("results", env={"PYTHONIOENCODING": "ascii"}).stdout
 
     assert shown.isascii()
-    assert re.search(r"^\* +jellyfin +20 +50 % +#{12} *$", shown, re.MULTILINE)
+    assert re.search(r"^\* +jellyfin +20 +50% +#{12} *$", shown, re.MULTILINE)
 
 
 def test_as_json_it_is_the_file(published: Checkout) -> None:

@@ -1,7 +1,7 @@
-"""The attack on a published page: somebody knows that one installation is new on it, and wants its services.
+"""Simulate an attack on a published page: the attacker knows one new installation, and wants its services.
 
-Between two pages they look which rows went up, and say that the newcomer has those services. It is played over a year
-of pages, on the exact numbers of each week and on the pages of the rule. Seeded.
+Between two pages, the attacker assumes that the newcomer has the services whose rows went up. The simulation covers a
+year of pages, both with exact numbers each week and with the rounded pages. Seeded.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ class Success:
     """How the attack went.
 
     Attributes:
-        found: of the newcomer's services, the share that was named.
-        right: of the services that were named, the share that the newcomer has.
-        blind: that share for somebody who names as many without looking, by popularity alone.
+        found: the share of the newcomer's services that were guessed.
+        right: the share of the guesses that are right.
+        blind: that share for the same number of guesses by popularity alone.
     """
 
     found: float
@@ -86,7 +86,7 @@ def table() -> str:
     for size in SIZES:
         for exact, what in ((True, "exact, each week"), (False, "the rule")):
             done = attack(size, exact=exact)
-            figures = " | ".join(f"{100 * share:.0f} %" for share in (done.found, done.right, done.blind))
+            figures = " | ".join(f"{100 * share:.0f}%" for share in (done.found, done.right, done.blind))
             lines.append(f"| {size:,} | {what} | {figures} |")
     return "\n".join(lines)
 
