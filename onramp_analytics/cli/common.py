@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from onramp_analytics import optin
-from onramp_analytics.checkout import find
+from onramp_analytics.checkout import find, is_checkout
 from onramp_analytics.consent import AT_ONCE
 from onramp_analytics.errors import CouldNot
 
@@ -34,6 +34,8 @@ def checkout(context: click.Context) -> bytes:
         raise CouldNot("not an OnRamp checkout: change to one, or use --root DIR")
     if not os.path.isdir(found):
         raise CouldNot(f"the folder {os.fsdecode(found)} does not exist: use --root DIR to name an OnRamp checkout")
+    if not is_checkout(found):
+        raise CouldNot(f"{os.fsdecode(found)} is not an OnRamp checkout: change to one, or use --root DIR")
     optin.refuse_root(found)
     return found
 
@@ -71,7 +73,7 @@ def schedule(how_often: Send, due: str = "") -> str:
     if how_often == AT_ONCE:
         return "Events are sent a few seconds after each command."
     when = f"; the next are due on {due}" if due else "; until then you can view, send or delete them"
-    return f"Events are sent once a day, at least one day after they were recorded{when}."
+    return f"Events are sent once a day, on the second day after their own (UTC){when}."
 
 
 def left_out(counts: Mapping[str, int]) -> list[str]:

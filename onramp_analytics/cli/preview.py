@@ -51,11 +51,14 @@ def preview(context: click.Context, *, as_json: bool) -> None:
 
 def _found(root: bytes) -> tuple[str, list[Pending]]:
     """Return what is shown, in a sentence and as events."""
-    if consent.ask(os.environb, root).on:
+    now = consent.ask(os.environb, root)
+    if now.is_here:
         found = list(Outbox(root).pending(Counts()))
-        if found:
+        if found and now.on:
             return "These events are queued. This is how they will be sent:", found
-    else:
+        if found:
+            return f"Analytics are off: {now.why}. This is how the queued events would be sent if they were on:", found
+    if not now.on:
         found = list(inventory(root))
         if found:
             return "Analytics are off. These are the events that `enable` would queue now:", found

@@ -15,6 +15,7 @@ from rich.console import Console
 
 from onramp_analytics import consent, health
 from onramp_analytics.cli.common import ago, as_json, checkout, counted, day, echo, left_out, schedule
+from onramp_analytics.consent import AT_ONCE
 from onramp_analytics.errors import Misconfigured
 from onramp_analytics.outbox.history import Counts
 from onramp_analytics.outbox.overview import Outbox
@@ -91,7 +92,7 @@ def _rows(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield "checkout", found["root"]
     if found["id"]:
         yield "identifier", found["id"]
-    if found["on"]:
+    if found["destination"] or found["on"]:
         yield "destination", found["destination"] or "none, see below"
         yield "key", found["key"] or "none, see below"
     queued = counted(found["pending"], "event")
@@ -124,16 +125,16 @@ def _filled(label: str, text: str) -> str:
 def _last_run(run: dict[str, Any] | None) -> str:
     if not run:
         return "never"
-    parts = [run["outcome"], f"{counted(run['sent'], 'event')} sent"]
-    parts += left_out(run)
+    if run["outcome"] == ACCEPTED and not run["sent"] and not left_out(run):  # there was nothing to send
+        return ago(run["last_sent_at"]) if run["last_sent_at"] else "never"
+    parts = [run["outcome"], f"{counted(run['sent'], 'event')} sent", *left_out(run)]
     return f"{ago(run['at'])}: {', '.join(parts)}"
 
 
 def _next_try(found: dict[str, Any]) -> str:
     if found["flusher_alive"]:
         return "events are being sent in the background"
-    if not found["next_try"]:
-        return "with the next command"
     run = found["last_run"]
-    failed = run and run["outcome"] != ACCEPTED and run["failures"]
-    return f"with the next command, {ago(found['next_try'])} at the earliest" + (", after a failure" if failed else "")
+    if found["next_try"] and run and run["failures"]:
+        return f"with the next command, {ago(found['next_try'])} at the earliest, since the last attempt failed"
+    return "with the next command" if found["send"] == AT_ONCE or not found["next_try"] else "tomorrow, with a command"

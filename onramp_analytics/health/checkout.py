@@ -218,7 +218,7 @@ def _sending(outbox: Outbox) -> Check:
     last = outbox.last_run()
     if last.outcome not in ("", ACCEPTED):
         return Check("last send", WRONG, f"the last attempt to send failed: {last.reason}")
-    return Check("last send", OK, "succeeded" if last.outcome else "never")
+    return Check("last send", OK, "succeeded" if last.last_sent_at else "never")
 
 
 def _unfinished(outbox: Outbox) -> Check:

@@ -104,7 +104,7 @@ def test_it_says_when_events_are_sent(opted_in: Checkout, receiver: Receiver) ->
     opted_in.hold_back_flusher()
     opted_in.track()
 
-    assert "sent Events are sent once a day, at least one day after they were recorded, so you can see them" in empty
+    assert "sent Events are sent once a day, on the second day after their own (UTC), so you can see them" in empty
     assert "at least one day after they were recorded; the next are due on " in flat(opted_in.run("status").stdout)
 
 
