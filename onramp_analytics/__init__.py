@@ -1,4 +1,4 @@
-"""Opt-in, anonymous usage analytics for OnRamp: `track` an event, and that is all a caller needs."""
+"""Opt-in, anonymous usage analytics for OnRamp. The public interface is `track`."""
 
 __all__ = ["__version__", "track"]
 
@@ -6,22 +6,22 @@ __version__ = "0.2.0.dev0"
 
 
 def track(event: str, /, **properties: bool | int | str) -> bool:
-    """Append one event to the spool of the OnRamp checkout that the process works in, if its owner opted in.
+    """Record one event in the OnRamp checkout of the working directory, if its owner opted in.
 
-    Costs microseconds and never touches the network. May be called from threads, from asyncio and after a fork.
+    Takes microseconds and never uses the network. Safe to call from threads, from asyncio and after a fork.
 
     Args:
-        event: a name of the catalogue, as `onramp-analytics events` prints it.
-        properties: exactly the properties of that event. A name that OnRamp does not publish is replaced before
-            it is stored (`custom` or `other`); a duration is in milliseconds.
+        event: the name of an event in the catalog, as `onramp-analytics events` prints it.
+        properties: all properties of that event. A name that OnRamp does not publish is replaced by `custom` or
+            `other` before it is stored. A duration is in milliseconds.
 
     Returns:
-        True when the event is stored. False when analytics are off, or when the machine is in the way (disk full,
-        no permission, no checkout): that is never raised, and `onramp-analytics status` tells the cause.
+        True if the event was stored. False if analytics are off or the event could not be stored (disk full, no
+        permission, no checkout). The latter never raises; `onramp-analytics status` shows the cause.
 
     Raises:
-        ValueError: for a programmer's error: an unknown event, an unknown or missing property, a value of the wrong
-            kind. It is raised whether analytics are on or off, so that it shows up on the programmer's machine.
+        ValueError: an unknown event, an unknown or missing property, or a value of the wrong kind. It is raised even if
+            analytics are off, so that a programmer finds the mistake.
     """
     from onramp_analytics import tracker
 

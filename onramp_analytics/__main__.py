@@ -1,13 +1,13 @@
-"""The command `onramp-analytics`: `track` goes straight to the tracker, everything else to the click commands.
+"""Run the command `onramp-analytics`. `track` bypasses click, which takes longer to load than `track` takes.
 
-`from-make` is what make runs where `onramp.program` does not tell it of a faster way.
+make runs `from-make` if `onramp.program` does not name a faster way.
 """
 
 import sys
 
 
 def main() -> int:
-    """Run the command line and return its exit status (0 done, 1 could not, 2 used wrongly)."""
+    """Run the command line and return its exit status: 0 on success, 1 on failure, 2 on a usage error."""
     root, rest = None, sys.argv[1:]
     if rest[:1] == ["--root"] and len(rest) > 1:
         root, rest = rest[1], rest[2:]
@@ -21,7 +21,7 @@ def main() -> int:
             import os  # loaded with `site`, which a console script has
 
             os._exit(status)  # as in make_entry.py
-        except KeyboardInterrupt:  # Ctrl-C at make is normal, and prints nothing because of us
+        except KeyboardInterrupt:  # Ctrl-C at make is normal, so it must not print a traceback
             return 130
     if rest[:1] == ["from-make"]:
         import os
@@ -29,7 +29,7 @@ def main() -> int:
         from onramp_analytics import consent, make_events
         from onramp_analytics.integration import launcher
 
-        if consent.ask(os.environb, b".").on:  # otherwise nothing of ours may be left here
+        if consent.ask(os.environb, b".").on:  # while analytics are off, no file is written
             launcher.remember(b".")
         return make_events.main(rest[1:])
     from onramp_analytics.cli.main import main as cli

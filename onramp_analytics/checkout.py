@@ -1,18 +1,17 @@
-"""Where the OnRamp checkout is, and how its small files are read: never through a link, never blocked by a FIFO.
+"""Find the OnRamp checkout and read its small files, never through a link and never blocked by a FIFO.
 
-A file that was read before, and of which `stat` shows the same device, inode, mode, owner, size and times, is not
-opened again. The kernel stores a file's change time (ctime) at each write, rename, link, chmod and utime, and no
-program can set it. So the same ctime means the same content, apart from four cases. In each of them the file is read
-every time:
+A file is read again only if `stat` shows a change in its device, inode, mode, owner, size or times. The kernel updates
+a file's change time (ctime) at each write, rename, link, chmod and utime, and no program can set it. So the same ctime
+means the same content, except in four cases. In each of them the file is read every time:
 
- 1. Two writes within one tick of the kernel's clock have the same ctime. A content is kept only if it was read at
+ 1. Two writes within one tick of the kernel's clock have the same ctime. The content is kept only if it was read at
     least `SETTLED` after the last change.
- 2. File systems with times in whole seconds (FAT, ext3, some servers) leave the fraction at zero, and FAT does not even
-    have a ctime. A time without a fraction of a millisecond is not trusted.
+ 2. File systems with times in whole seconds (FAT, ext3, some servers) leave the fraction at zero, and FAT has no ctime
+    at all. A time without a fraction of a millisecond is not trusted.
  3. Network and FUSE file systems answer `stat` from a cache that may be seconds old, and only `open` contacts the
-    server. They have no block device, so their major device number is 0. Neither have btrfs, overlay and tmpfs, where
-    this is slower, and never wrong.
- 4. The clock was set back, and the file seems to have changed in the future.
+    server. They have no block device, so their major device number is 0. The same is true of btrfs, overlay and tmpfs,
+    where reading each time is slower but correct.
+ 4. The clock was set back, so the file seems to have changed in the future.
 """
 
 import posix
@@ -29,10 +28,10 @@ LOCK_FILE = b"onramp.lock"
 #: The names that OnRamp publishes: `service NAME`, `service NAME scaffold`, `override NAME` or `command NAME` per line.
 NAMES = b"make.d/analytics.names"
 NAMES_LIMIT = 1 << 16  # bytes; the 500 names of OnRamp take 12 KiB
-LIMIT = 1 << 16  # bytes of every other small file; a larger one is damaged
+LIMIT = 1 << 16  # bytes of any other small file; a larger one is damaged
 
-SETTLED = 2_000_000_000  # nanoseconds; a tick is 10 ms at most, and a margin costs two seconds of slower calls
-MOST = 16  # files that are kept; consent reads five, and a process that walks through checkouts must not keep them all
+SETTLED = 2_000_000_000  # nanoseconds; a tick is 10 ms at most, and the margin only makes calls slower for two seconds
+MOST = 16  # files; consent reads five, and a process that visits many checkouts must not keep them all in memory
 
 _READ = posix.O_RDONLY | posix.O_CLOEXEC | posix.O_NONBLOCK
 REGULAR, KIND = 0o100000, 0o170000
@@ -47,8 +46,8 @@ def find(named: "bytes | None", environ: "Mapping[bytes, bytes]") -> "bytes | No
         environ: the environment; `ONRAMP_ROOT` takes precedence over the working directory.
 
     Returns:
-        A named folder as it is, whether it exists or not. Otherwise the first folder, from the working directory up,
-        that holds an `onramp.lock`, or both a `Makefile` and `services-available/`.
+        The named folder, even if it does not exist. Otherwise the first folder, from the working directory upward, that
+        holds an `onramp.lock`, or both a `Makefile` and `services-available/`.
     """
     named = named or environ.get(VARIABLE)
     if named and named.startswith(b"/"):
@@ -114,11 +113,11 @@ def read(path: bytes, *, owner: "int | None" = None, follow: bool = False, limit
 
 
 def is_settled(found: "posix.stat_result", now: int) -> bool:
-    """Return whether every later change of a file will show in its `stat` (the four cases above).
+    """Return whether `stat` will show every later change of a file: none of the four cases above applies.
 
     Args:
         found: what `fstat` returned before the file was read.
-        now: the time between that and the reading, in nanoseconds since 1970.
+        now: the time after `fstat` and before the file was read, in nanoseconds since 1970.
     """
     is_local = bool(posix.major(found.st_dev))
     is_fine = bool(found.st_ctime_ns % 1_000_000 and found.st_mtime_ns % 1_000_000)
@@ -137,16 +136,17 @@ def _check(found: "posix.stat_result", path: bytes, owner: "int | None", limit: 
 
 
 def published(root: bytes) -> bytes:
-    """Return the names that OnRamp publishes, as one block that `Property.clean` searches.
+    """Return the names that OnRamp publishes, in the form that `Property.clean` searches.
 
     Args:
         root: the folder of the checkout.
 
     Returns:
-        The lines of the file between line breaks; empty if there is no readable file, and then every name is replaced.
+        The lines of the file, with a line break before the first; empty if there is no readable file, and then every
+        name is replaced.
     """
     try:
         names = read(root + b"/" + NAMES, limit=NAMES_LIMIT)
     except OSError:
         return b""
-    return b"\n" + names[: names.rfind(b"\n") + 1]  # a last line without an end may be cut into a user-defined name
+    return b"\n" + names[: names.rfind(b"\n") + 1]  # a last line without a line break may be a part of a longer name

@@ -1,8 +1,8 @@
-"""Whether events may be recorded: one decision from the environment, the two `.env` files, and `onramp.lock`.
+"""Decide whether events may be recorded, from the environment, the two `.env` files and `onramp.lock`.
 
-Consent belongs to one person in one folder. `enable` writes random bits into `onramp.lock`, and the path of the
-checkout into a file of that name in the person's own state folder. Consent counts only while the two agree, so a
-checkout that was copied, moved, cloned or restored is off.
+No other module decides this. Consent belongs to one user in one folder: `enable` writes random bits into `onramp.lock`,
+and the path of the checkout into a file of that name in the user's state folder. Consent counts only while the two
+agree, so analytics are off in a checkout that was copied, moved, cloned or restored.
 """
 
 import posix
@@ -21,27 +21,27 @@ if TYPE_CHECKING:
 DO_NOT_TRACK = b"DO_NOT_TRACK"
 ENABLED_VARIABLE = b"ONRAMP_ANALYTICS_ENABLED"
 ENV_FILES = (b"/.env", b"/services-enabled/.env")
-#: A line of a `.env` file that names one of these makes the environment's value of it count only as a no.
+#: If a `.env` file names one of these, the environment can only turn analytics off.
 DESTINATION_VARIABLES = (b"ONRAMP_ANALYTICS_API_KEY", b"ONRAMP_ANALYTICS_HOST", b"ONRAMP_ANALYTICS_ALLOW_HTTP")
 YES = (b"1", b"true", b"yes", b"on")
-NOT_SET = (b"", b"0", b"false")  # what DO_NOT_TRACK may say without meaning it (consoledonottrack.com)
+NOT_SET = (b"", b"0", b"false")  # values of DO_NOT_TRACK that count as not set (consoledonottrack.com)
 DAILY: "Send" = "daily"
 AT_ONCE: "Send" = "at-once"
 
 
 class Consent:
-    """The decision, and what the person agreed to.
+    """The decision, and what the user agreed to.
 
     Attributes:
         on: whether events may be recorded.
-        why: what decided, as a clause for the user.
-        id: the identifier of the installation; empty if there is none that counts.
-        version: the version of the catalog that the person agreed to; 0 while off.
-        agreed_to: "HOST KEY" of the project that the person agreed to; empty if there was none.
-        agreed_send: how often the person agreed that events are sent: DAILY or AT_ONCE.
-        told: the newest version of the catalog that the person was told of.
+        why: the reason for the decision, as a clause for the user.
+        id: the identifier of the installation; empty if there is no valid one.
+        version: the version of the catalog that the user agreed to; 0 while off.
+        agreed_to: "HOST KEY" of the project that the user agreed to; empty if there was none.
+        agreed_send: how often events are sent, as the user agreed: DAILY or AT_ONCE.
+        told: the newest version of the catalog that was shown to the user.
         is_here: whether `onramp.lock` was written by `enable`, by this user, in this folder.
-        asks: whether the environment says yes, and only the notice is missing.
+        asks: whether the environment turns analytics on, and only the notice was not shown yet.
     """
 
     __slots__ = ("agreed_send", "agreed_to", "asks", "id", "is_here", "on", "told", "version", "why")
@@ -66,9 +66,9 @@ def decide(
 
     Args:
         environ: the environment.
-        forbidden: why the checkout or a `.env` file says no; empty if they do not.
+        forbidden: why the checkout or a `.env` file turns analytics off; empty if neither does.
         found: the settings of this user's own `onramp.lock`.
-        is_here: whether the file in the person's state folder leads back to this checkout.
+        is_here: whether the file in the user's state folder names this checkout.
     """
     said = environ.get(ENABLED_VARIABLE)
     agreed = is_here and found.get(settings.ENABLED) == b"1" and found.get(settings.NOTICE_SHOWN) == b"1"
@@ -95,12 +95,12 @@ def decide(
 
 
 def do_not_track(environ: "Mapping[bytes, bytes]") -> bool:
-    """Return whether the environment forbids it, whatever else is set (consoledonottrack.com)."""
+    """Return whether DO_NOT_TRACK is set, which overrides everything else (consoledonottrack.com)."""
     return environ.get(DO_NOT_TRACK, b"").lower() not in NOT_SET
 
 
 def ask(environ: "Mapping[bytes, bytes]", root: bytes) -> Consent:
-    """Read what decides, and decide."""
+    """Read the environment and the files, and return the consent."""
     found = settings.parse(settings.load(root))
     forbidden = ""
     if is_another_users(root):
@@ -113,7 +113,7 @@ def ask(environ: "Mapping[bytes, bytes]", root: bytes) -> Consent:
 
 
 def is_another_users(root: bytes) -> bool:
-    """Return whether this process is root's and the checkout is not, so that root touches nothing in it."""
+    """Return whether this is root, and the checkout belongs to another user. Then no file is touched."""
     try:
         return posix.geteuid() == 0 != posix.stat(root).st_uid
     except OSError:
@@ -128,7 +128,7 @@ def _has_another_users_lock(root: bytes) -> bool:
 
 
 def env_files(root: bytes) -> "tuple[bytes, ...] | None":
-    """Return what the `.env` files of a checkout hold; None if one is there and cannot be read."""
+    """Return the contents of the `.env` files of a checkout; None if one exists and cannot be read."""
     found = []
     for name in ENV_FILES:
         try:
@@ -141,10 +141,10 @@ def env_files(root: bytes) -> "tuple[bytes, ...] | None":
 
 
 def refusal(contents: "tuple[bytes, ...] | None") -> str:
-    """Return why the `.env` files say no; empty if they do not.
+    """Return why the `.env` files turn analytics off; empty if they do not.
 
-    OnRamp exports these files into its recipes, so a yes in them cannot be told from one in the environment, and counts
-    for nothing. Each line that names a variable is a no unless it plainly is not.
+    OnRamp exports these files into its recipes, where a value from a file looks like one from the environment. So they
+    cannot turn analytics on, and any line that names a variable turns them off unless its value plainly does not.
     """
     if contents is None:
         return "a .env file of the checkout cannot be read"
@@ -159,7 +159,7 @@ def refusal(contents: "tuple[bytes, ...] | None") -> str:
 
 
 def names_in(contents: "tuple[bytes, ...] | None", variables: "tuple[bytes, ...]") -> str:
-    """Return the first of the variables that a line of the `.env` files names; empty if there is none."""
+    """Return the first of the variables that the `.env` files name; empty if they name none."""
     for content in contents or ():
         for line in content.split(b"\n"):
             if not line.lstrip().startswith(b"#"):
@@ -170,23 +170,23 @@ def names_in(contents: "tuple[bytes, ...] | None", variables: "tuple[bytes, ...]
 
 
 def _value(line: bytes, name: bytes) -> "bytes | None":
-    """Return the value of a line that is plainly `[export] NAME = value`; None for any other line."""
+    """Return the value of a line of the form `[export] NAME = value`; None for any other line."""
     before, equals, value = line.partition(b"=")
     words = before.split()
     return value.strip().lower() if equals and words in ([name], [b"export", name]) else None
 
 
 def version(said: "bytes | None") -> int:
-    """Return the version of the catalog that a setting names: 1 to 3 digits, of a version that is known, else 1."""
+    """Return the version of the catalog that a setting names; 1 if it does not name a known version."""
     if said and len(said) <= 3 and said.isdigit() and not said.startswith(b"0") and int(said) <= VERSION:
         return int(said)
     return 1
 
 
 def state_file(environ: "Mapping[bytes, bytes]", bits: bytes) -> "bytes | None":
-    """Return the path of the file in the person's state folder; None for bits that are not 32 hexadecimal digits.
+    """Return the path of the file in the user's state folder; None if the bits are not 32 hexadecimal digits.
 
-    The folder is the one of `platformdirs.user_state_dir`, which takes too long to load here; a test compares.
+    The folder is that of `platformdirs.user_state_dir`, which takes too long to load here. A test compares the two.
     """
     if len(bits) != 32 or bits.translate(None, b"0123456789abcdef"):
         return None
@@ -194,7 +194,7 @@ def state_file(environ: "Mapping[bytes, bytes]", bits: bytes) -> "bytes | None":
     if not folder.startswith(b"/"):
         home = environ.get(b"HOME", b"")
         if not home.startswith(b"/"):
-            import pwd  # built in, and rarely needed
+            import pwd  # rarely needed
 
             try:
                 home = pwd.getpwuid(posix.getuid()).pw_dir.encode("utf-8", "surrogateescape")
@@ -205,10 +205,10 @@ def state_file(environ: "Mapping[bytes, bytes]", bits: bytes) -> "bytes | None":
 
 
 def leads_here(root: bytes, environ: "Mapping[bytes, bytes]", bits: bytes) -> bool:
-    """Return whether the file of those bits is this user's, and its path is this very folder now.
+    """Return whether the file of those bits belongs to this user and names this folder.
 
-    Device and inode are compared at this moment and never stored: a stored one is reused by ext4, equal in snapshots of
-    btrfs, and different after a network file system was mounted again.
+    Device and inode are compared now and never stored: ext4 reuses inodes, snapshots of btrfs share them, and they
+    change when a network file system is mounted again.
     """
     path = state_file(environ, bits)
     if path is None:

@@ -1,18 +1,18 @@
-"""The flusher's first life: run as a file by `spawn.py`, with nothing imported until the tracker is free of it.
+"""Detach from the tracker, wait for more events, and become the flusher. `spawn.py` runs this file as a script.
 
     python -IS detached.py ROOT
 
-It closes every descriptor, leaves the session, forks once more, says that a flusher is alive, lingers so that several
-commands share a batch, and becomes `flush.py`. Nothing heavy is imported before that: on one core the import would
-delay the command that is still running.
+It closes every descriptor, leaves the session, forks, marks the spool as having a flusher, and lingers so that several
+commands share a batch. Then it executes `flush.py`. Nothing large is imported before that, since on a single core the
+import would delay the command that is still running.
 """
 
 import posix
 import sys
 
 if __name__ == "__main__":
-    # A descriptor of make's that stayed open would let `make | cat` wait for us. Listed, not closed by range: where
-    # the kernel has no close_range and the limit is a thousand million, the range takes minutes.
+    # With a descriptor of make open, `make | cat` would wait for us. They are listed, since closing a range takes
+    # minutes if the kernel has no close_range and the limit is a billion.
     for _fd in posix.listdir("/proc/self/fd") if posix.access("/proc/self/fd", posix.F_OK) else map(str, range(1024)):
         if int(_fd) > 2:
             try:
@@ -22,7 +22,7 @@ if __name__ == "__main__":
     try:
         posix.setsid()
     except OSError:
-        pass  # the spawn has done it
+        pass  # the spawn has already done it
     if posix.fork():
         posix._exit(0)  # noqa: SLF001  (its public name is in os, which is not imported yet)
     posix.chdir("/")
@@ -34,16 +34,16 @@ import time
 from onramp_analytics import consent
 from onramp_analytics.spool import OPEN, Spool, is_ours
 
-LONGEST_LIFE = 120  # seconds from start to end: the contract's
-BEGUN = b"begun"  # a file in the flusher's folder with one byte for each flusher since one last came to its end
-LINGER = (2.0, 4.0)  # seconds: the commands of a script share a batch; why no longer: docs/scale.md
+LONGEST_LIFE = 120  # seconds from start to end, see docs/protocol.md
+BEGUN = b"begun"  # a file in the flusher's folder with one byte per flusher since one last finished
+LINGER = (2.0, 4.0)  # seconds; the commands of a script share a batch. docs/scale.md explains the numbers
 
 
 def linger(spool: Spool) -> bool:
-    """Wait a moment for more events.
+    """Wait for more events to share a batch.
 
     Returns:
-        True when this process is to send what is there. False when another flusher is alive, or consent was withdrawn.
+        True if this process is to send the events; False if another flusher is running or consent was withdrawn.
     """
     if not (consent.ask(posix.environ, spool.root).on and spool.flusher_is_due(time.time())):
         return False
@@ -55,13 +55,13 @@ def linger(spool: Spool) -> bool:
         time.sleep(pause)
         if not consent.ask(posix.environ, spool.root).on:
             forget_begin(spool)
-            spool.release()  # `disable` may have deleted everything just before we created it again
+            spool.release()  # `disable` may have deleted the folder just before we created it again
             return False
     return True
 
 
 def note_begin(spool: Spool) -> None:
-    """Count this process among those that have begun, so that ones that are killed each time are noticed."""
+    """Record that a flusher began, so that `doctor` notices flushers that are always killed."""
     try:
         folder = spool.open_folder()
         try:
@@ -73,11 +73,11 @@ def note_begin(spool: Spool) -> None:
         finally:
             posix.close(folder)
     except OSError:
-        pass  # a full disk keeps nothing from being sent
+        pass  # a full disk must not prevent sending
 
 
 def forget_begin(spool: Spool) -> None:
-    """Note that a flusher came to its end."""
+    """Record that a flusher finished."""
     try:
         folder = spool.open_folder()
         try:
@@ -93,13 +93,13 @@ def main() -> None:
     root = sys.argv[1]
     _give_way()
     if linger(Spool(root.encode("utf-8", "surrogateescape"))):
-        # Not -I, which leaves out what a user installed for himself; the working directory is /, which is root's.
+        # Not -I, which ignores the user's site folder; the working directory is /, where only root can write.
         command = [sys.executable, "-E", "-m", "onramp_analytics.flush", root]
         posix.execve(sys.executable, command, posix.environ)
 
 
 def _give_way() -> None:
-    """Let every other process go first. A session is a scheduling group of its own, so `nice` alone does nothing."""
+    """Lower the priority. Each session is a scheduling group on its own, so `nice` alone has no effect."""
     posix.nice(19)
     try:
         fd = posix.open("/proc/self/autogroup", posix.O_WRONLY | posix.O_CLOEXEC)

@@ -1,15 +1,15 @@
-"""Errors that the user can fix. `cli` prints only the message.
+"""Errors that the user can fix. `cli` prints the sentence and nothing else.
 
-CouldNot            exit status 1: the machine, the network or a setting prevents it
-└── Misconfigured   the destination is not configured correctly
+CouldNot            exit status 1: the machine, the network or the settings prevent it
+└── Misconfigured   ... because of the environment or a setting
 """
 
 from __future__ import annotations
 
 
-class CouldNot(Exception):  # noqa: N818  (named after exit status 1: could not)
-    """One sentence: what is wrong, where, and what to do."""
+class CouldNot(Exception):  # noqa: N818  (named after exit status 1, "could not")
+    """One sentence that says what is wrong, where, and what to do."""
 
 
 class Misconfigured(CouldNot):
-    """The key or the host cannot be used as they are set."""
+    """A setting is missing or not valid, such as the key or the host."""

@@ -1,9 +1,9 @@
-"""The catalog: every event and property that may be recorded. Validation, documentation and display follow from it.
+"""Define every event and property that may be recorded: the single source for validation, documentation and display.
 
-It builds its JSON by hand, since every string in an event is made of letters that JSON leaves as they are (`SAFE`).
+JSON is built by hand, since every string in an event consists of characters that JSON does not escape (`SAFE`).
 
-To add an event, add one entry to `EVENTS`, with the next `VERSION` as its `since`: who agreed to an older version goes
-on as before, and the new event is not recorded until `enable` agrees to it.
+To add an event, add one entry to `EVENTS`, with the next `VERSION` as its `since`. It is not recorded for users who
+agreed to an older version, until they run `enable` again.
 """
 
 import builtins
@@ -18,18 +18,18 @@ if TYPE_CHECKING:
     Value = bool | int | str
     Clean = Callable[[object, bytes], Value]
 
-#: The version of the catalog. It rises with each event or property that is added.
+#: The version of the catalog. Increase it with each event or property that is added.
 VERSION = 1
 
 SAFE = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-"
 LONGEST_NAME = 100  # characters; the longest name in OnRamp has 32
-LONGEST_DURATION = 86_400_000  # milliseconds, one day: the contract's range
+LONGEST_DURATION = 86_400_000  # milliseconds: one day, see docs/analytics.md
 
 SIGNALS = frozenset(
     b"ABRT ALRM BUS CHLD CONT FPE HUP ILL INT KILL PIPE PROF QUIT SEGV STOP SYS TERM TRAP TSTP TTIN TTOU URG USR1 USR2 "
     b"VTALRM XCPU XFSZ".decode().split()
 )
-#: Exceptions of the standard library that are no builtins and that a tool around make meets.
+#: Exceptions of the standard library that are not built in, and that a tool called by make may raise.
 OTHER_EXCEPTIONS = ("CalledProcessError", "JSONDecodeError", "TimeoutExpired")
 
 #: Sent with every event. `$ip` must be a truthy string, and the profile flag a JSON boolean, or PostHog ignores them.
@@ -37,7 +37,7 @@ FIXED: "dict[str, Value]" = {
     "$process_person_profile": False,
     "$geoip_disable": True,
     "$ip": "0.0.0.0",  # noqa: S104  (no address is bound: it is what PostHog stores in place of the sender's)
-    "$ignore_sent_at": True,  # else the difference of the two clocks is added to the day, which tells hosts apart
+    "$ignore_sent_at": True,  # else PostHog adds the difference of the clocks, which can identify a host
     "$lib": "onramp-analytics",
     "$lib_version": __version__,
 }
@@ -48,9 +48,9 @@ class Property:
 
     Attributes:
         name: its name.
-        rule: what it may hold, for the user.
-        clean: `clean(value, published)` returns the value that is stored. It replaces what is outside the closed set,
-            and raises `ValueError` for a value of the wrong kind. It is idempotent, so the gate checks with it, too.
+        rule: the values that it may have, as shown to the user.
+        clean: `clean(value, published)` returns the value to store. It replaces a value outside the closed set, and
+            raises `ValueError` for one of the wrong kind. It is idempotent, so the gate uses it as a check, too.
         since: the version of the catalog that added it.
     """
 
@@ -67,7 +67,7 @@ class Event:
     """One event of the catalog.
 
     Attributes:
-        why: the question that it answers, for the user.
+        why: the question that it answers, as shown to the user.
         properties: its properties in the order in which they are sent.
         since: the version of the catalog that added it.
     """
@@ -80,7 +80,7 @@ class Event:
         self.since = since
 
     def agreed(self, version: int) -> "tuple[Property, ...]":
-        """Return the properties that a person who agreed to a version of the catalog agreed to."""
+        """Return the properties that a version of the catalog has, so that its users agreed to them."""
         return tuple(p for p in self.properties if p.since <= version)
 
 
@@ -92,14 +92,14 @@ _SCAFFOLD = b" scaffold\n"
 
 
 def has_scaffold(service: str, published: bytes) -> bool:
-    """Return whether OnRamp publishes files for a service, besides its compose file."""
+    """Return whether OnRamp publishes scaffold files for a service."""
     return _is_safe(service) and b"\nservice " + service.encode() + _SCAFFOLD in published
 
 
 def _text(value: object) -> str:
     if not isinstance(value, str):
         raise ValueError("must be a string")
-    return str.__str__(value)  # of an enum's member, too, which may print as something else
+    return str.__str__(value)  # also for a member of an enum, whose own `str` may differ
 
 
 def _published_or(replacement: str, kind: str) -> "Clean":
@@ -107,7 +107,7 @@ def _published_or(replacement: str, kind: str) -> "Clean":
 
     def clean(value: object, published: bytes) -> str:
         value = _text(value)
-        # Safe first: a name with a line break in it would match two published lines at once.
+        # Safe first: a name with a line break would match two published lines at once.
         known = _is_safe(value) and (
             before + value.encode() + b"\n" in published or before + value.encode() + _SCAFFOLD in published
         )
@@ -129,7 +129,7 @@ def _milliseconds(value: object, _published: bytes) -> int:
         digits = value.removeprefix("-")
         if not (digits.isascii() and digits.isdigit()):
             raise ValueError("must be a whole number of milliseconds")
-        # The slice keeps int() away from a million digits; anything that long is over the limit anyway.
+        # The slice keeps int() from parsing a million digits; a number that long exceeds the limit anyway.
         value = 0 if value.startswith("-") else int(digits.lstrip("0")[:20] or "0")
     if isinstance(value, bool) or not isinstance(value, int):
         raise ValueError("must be a whole number of milliseconds")
@@ -137,7 +137,7 @@ def _milliseconds(value: object, _published: bytes) -> int:
 
 
 def coarse(milliseconds: int) -> int:
-    """Round a duration to two significant digits, and below 100 to the ten that `/proc/uptime` has: 3258 is 3300."""
+    """Round a duration to two significant digits: 3258 to 3300. Below 100, round to tens, as `/proc/uptime` does."""
     step: int = 10 ** max(len(str(milliseconds)) - 2, 1)
     return (milliseconds + step // 2) // step * step
 
@@ -183,19 +183,19 @@ EVENTS: "dict[str, Event]" = {
 
 
 def clean(event: str, given: "Mapping[str, object]", published: bytes, version: int) -> "dict[str, Value] | None":
-    """Return the properties of `event` as they may be stored, in the order of the catalog.
+    """Return the properties of `event` as they are stored, in the order of the catalog.
 
     Args:
         event: the name of the event.
-        given: property name -> value; the values of a command line are texts ("true", "1200").
+        given: property name -> value; values from a command line are strings ("true", "1200").
         published: what `checkout.published()` returned.
-        version: the version of the catalog that the person agreed to. A newer property is left out.
+        version: the version of the catalog that the user agreed to. Newer properties are left out.
 
     Returns:
-        The properties; None for an event that is newer than that version.
+        The properties; None if the event is newer than that version.
 
     Raises:
-        ValueError: one sentence that names what is wrong and what is known.
+        ValueError: an event or a property is not in the catalog. The sentence lists what is.
     """
     if event not in EVENTS:
         raise ValueError(f"unknown event {event!r}: use one of {', '.join(EVENTS)}")
@@ -220,7 +220,7 @@ def clean(event: str, given: "Mapping[str, object]", published: bytes, version: 
 
 
 def build(event: str, values: "Mapping[str, Value]", distinct_id: str, now: float, random: bytes) -> bytes:
-    """Return the event as one JSON line, exactly as PostHog will receive it.
+    """Return the event as one line of JSON, exactly as PostHog will receive it.
 
     Args:
         event: a name of `EVENTS`.
@@ -236,7 +236,7 @@ def build(event: str, values: "Mapping[str, Value]", distinct_id: str, now: floa
 
 
 def members(values: "Mapping[str, Value]") -> str:
-    """Return the members of a JSON object. A boolean or a number is its `str` but for the capital."""
+    """Return the members of a JSON object. A boolean is its `str` in lower case."""
     return ",".join(
         f'"{key}":"{value}"' if type(value) is str else f'"{key}":{str(value).lower()}' for key, value in values.items()
     )
@@ -246,7 +246,7 @@ _FIXED_JSON = members(FIXED)
 
 
 def uuid4(random: bytes) -> str:
-    """Return 16 random bytes as the text of a version 4 UUID (RFC 9562: a 4, and two bits of the variant)."""
+    """Return 16 random bytes as a version 4 UUID (RFC 9562: the digit 4, and two bits for the variant)."""
     h = random.hex()
     return f"{h[:8]}-{h[8:12]}-4{h[13:16]}-{'89ab'[random[8] & 3]}{h[17:20]}-{h[20:]}"
 
@@ -257,7 +257,7 @@ def timestamp(now: float) -> str:
 
 
 def is_uuid4(text: str) -> bool:
-    """Tell whether a text has the form that `uuid4` gives. Other versions hold a network card's address, or a name."""
+    """Return whether a text is a version 4 UUID. Other versions may hold the address of a network card."""
     return text.isascii() and text.encode().translate(_ANY_HEX) == _UUID and text[14] == "4" and text[19] in "89ab"
 
 

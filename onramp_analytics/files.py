@@ -1,4 +1,4 @@
-"""Write a file: the one way to replace one, and the one way to make a folder. Loaded only by what writes."""
+"""Replace a file atomically, and create a private folder. Loaded only to write."""
 
 import posix
 
@@ -6,7 +6,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-NEW = b".new"  # one fixed name per file, so that a crash leaves one at most, and the next writer removes it
+NEW = b".new"  # one fixed name per file, so that a crash leaves at most one, which the next writer removes
 _CREATE = posix.O_WRONLY | posix.O_CREAT | posix.O_EXCL | posix.O_CLOEXEC | posix.O_NOFOLLOW
 
 
@@ -20,7 +20,7 @@ def replace(
     sync: bool = False,
     check: "Callable[[], bool] | None" = None,
 ) -> None:
-    """Replace a file in one step: it has the old content or the new one, never a part of it.
+    """Replace a file atomically: it has either the old content or the new content.
 
     Args:
         folder: a descriptor of the folder.
@@ -29,10 +29,10 @@ def replace(
         mode: the mode of the new file.
         suffix: the end of the temporary name; a file of that name is deleted first.
         sync: whether the content and the name must survive a power cut.
-        check: called just before the old file goes; False leaves it.
+        check: called just before the old file is replaced; False keeps it.
 
     Raises:
-        OSError: it could not be written, or `check` said no. The old file is as it was.
+        OSError: it could not be written, or `check` returned False. The old file is unchanged.
     """
     new = name + suffix
     remove(folder, new)
@@ -60,10 +60,10 @@ def replace(
 
 
 def remove(folder: int, name: bytes) -> None:
-    """Delete a file if it is there.
+    """Delete a file if it exists.
 
     Raises:
-        OSError: it is there and cannot be deleted.
+        OSError: it exists and cannot be deleted.
     """
     try:
         posix.unlink(name, dir_fd=folder)
@@ -72,13 +72,13 @@ def remove(folder: int, name: bytes) -> None:
 
 
 def make_private_folder(path: bytes) -> int:
-    """Create a folder of this user's, each missing level with mode 0700, and return a descriptor of it.
+    """Create a folder of this user, each missing level with mode 0700, and return a descriptor of it.
 
     Args:
         path: the folder, an absolute path.
 
     Raises:
-        OSError: a level cannot be made, or the folder belongs to another user.
+        OSError: a level cannot be created, or the folder belongs to another user.
     """
     missing = []
     present = path

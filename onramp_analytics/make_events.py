@@ -1,10 +1,11 @@
-"""Which events a make command amounts to: how it ended, and what is enabled now that was not before.
+"""Turn a make command into events: how it ended, and which services and overrides it enabled or disabled.
 
-`make_entry.py` runs this in the background when the command has ended. Its words are `ran GOAL STATUS START STOP` or
-`track EVENT [KEY=VALUE …]`. START and STOP are the machine's uptime in seconds, as `/proc/uptime` has it.
+`make_entry.py` runs this in the background after the command. The arguments are `ran GOAL STATUS START STOP` or
+`track EVENT [KEY=VALUE …]`. START and STOP are the uptime of the machine in seconds, from `/proc/uptime`.
 
-What was enabled when last compared is the file `enabled` in the flusher's folder: first the day of the last full count,
-or `never`, then one `service NAME` or `override NAME` per line, in the names of this checkout. It is never sent.
+The file `enabled` in the flusher's folder holds what was enabled at the last comparison: first the day of the last full
+count, or `never`, then one `service NAME` or `override NAME` per line. It holds the names of this checkout, so it is
+never sent.
 """
 
 import posix
@@ -23,19 +24,19 @@ if TYPE_CHECKING:
 
     Link = tuple[str, str]  # ("service" or "override", its name)
 
-DEFAULT_GOAL = "start"  # what `make` alone means in OnRamp
+DEFAULT_GOAL = "start"  # the goal of `make` without arguments in OnRamp
 FOLDERS = {"service": b"/services-enabled", "override": b"/overrides-enabled"}
-MOST_LINKS = 1000  # names in a folder; one with more is not compared
+MOST_LINKS = 1000  # names in a folder; a larger folder is not compared
 LIST = b"enabled"
-NEVER = "never"  # in the first line: this identifier was made by reset-id, and is never told the whole list
+NEVER = "never"  # in the first line: reset-id made this identifier, so a full count would link it to the old one
 _NAME = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-"
 
 
 def main(arguments: "list[str]") -> int:
-    """Record what make says.
+    """Record the events of a make command.
 
     Returns:
-        The exit status: 0, or 2 for a programmer's error in the words of `track`.
+        The exit status: 0, or 2 if the arguments of `track` are not in the catalog.
     """
     root = posix.getcwdb()
     if arguments[:1] == ["track"]:
@@ -45,18 +46,18 @@ def main(arguments: "list[str]") -> int:
         try:
             compare(root, posix.environ)
         except OSError:
-            pass  # the list stays as it was, and the next command compares
+            pass  # the list stays as it was, and the next command compares again
     return 0
 
 
 def outcome(goal: str, status: int, start: str, stop: str) -> "list[Said]":
-    """Return the events for how a command ended.
+    """Return the events that describe how a command ended.
 
     Args:
         goal: the first goal.
-        status: make's exit status as a shell has it: 128 and the number of the signal for a death by signal.
-        start: the uptime in seconds when it began; empty if the machine has none, and then there is no duration and no
-            event for the command.
+        status: make's exit status as a shell reports it: 128 plus the signal number if a signal ended it.
+        start: the uptime in seconds when it began; empty if the machine does not report it. Then the duration is
+            unknown, and the command is not recorded.
         stop: the uptime when it ended.
     """
     said: list[Said] = []
@@ -69,7 +70,7 @@ def outcome(goal: str, status: int, start: str, stop: str) -> "list[Said]":
 
 
 def error_type(status: int) -> str:
-    """Return the catalog's word for an exit status that is not 0."""
+    """Return the catalog's name for an exit status other than 0."""
     if status > 128:
         import signal  # loads enum, but only here
 
@@ -80,10 +81,10 @@ def error_type(status: int) -> str:
 
 
 def compare(root: bytes, environ: "Mapping[bytes, bytes]") -> None:
-    """Record what is enabled now and was not when last compared, and the other way round.
+    """Record what was enabled and disabled since the last comparison.
 
-    All of it happens under the spool's lock, so that several commands at once record a change once. If the lock is busy
-    or the events are not stored, the list stays as it was: a change is recorded twice then, and never lost.
+    It holds the spool's lock, so that commands at the same time record a change once. If the lock is busy or the events
+    are not stored, the list stays as it was, so a change may be recorded twice but is never lost.
 
     Raises:
         OSError: the machine is in the way.
@@ -95,12 +96,21 @@ def compare(root: bytes, environ: "Mapping[bytes, bytes]") -> None:
     try:
         now = consent.ask(environ, root)
         if now.on:
-            _compare(spool, now)
+            _compare(spool, now, lock)
+        if not consent.ask(environ, root).on:
+            _take_back(spool, lock)
     finally:
         posix.close(lock)
 
 
-def _compare(spool: Spool, now: "Consent") -> None:
+def _take_back(spool: Spool, lock: int) -> None:
+    """Delete what was created after `disable` had deleted everything (race 3 of spool.py)."""
+    # A lock without a link: we were stopped under it, and `disable` went on without it.
+    posix.unlink(spool.lock if posix.fstat(lock).st_nlink else spool.file)
+    spool.remove_folder()
+
+
+def _compare(spool: Spool, now: "Consent", lock: int) -> None:
     folder = spool.make_folder()
     try:
         today = time.strftime("%Y-%m-%d", time.gmtime())
@@ -117,7 +127,7 @@ def _compare(spool: Spool, now: "Consent") -> None:
                 return
             counted = today if is_full else counted
         new = written(after, counted)
-        if new != content:
+        if new != content and posix.fstat(lock).st_nlink:  # otherwise somebody else has a new lock: race 7 of spool.py
             from onramp_analytics import files
 
             files.replace(folder, LIST, new)
@@ -126,7 +136,7 @@ def _compare(spool: Spool, now: "Consent") -> None:
 
 
 def _listed(spool: Spool) -> "bytes | None":
-    """Return the list as it is on disk; None if there is none yet."""
+    """Return the list from disk; None if there is none yet."""
     try:
         return read(spool.folder + b"/" + LIST, owner=posix.geteuid(), limit=1 << 18)
     except FileNotFoundError:
@@ -136,20 +146,20 @@ def _listed(spool: Spool) -> "bytes | None":
 
 
 def parse(content: "bytes | None") -> "tuple[set[Link] | None, str]":
-    """Return what was enabled when last compared, and the day of the last full count.
+    """Return what was enabled at the last comparison, and the day of the last full count.
 
     Args:
-        content: the list; None if there is none, which is compared with nothing.
+        content: the list; None if there is none, which means that nothing was enabled.
 
     Returns:
-        None in place of the names for a damaged list, and for one of a day that is still to come.
+        The names, or None if the list is damaged or its day is in the future; and the day.
     """
     if content is None:
         return set(), ""
     lines = content.decode("latin-1").split("\n")
     counted, names, end = lines[0], lines[1:-1], lines[-1]
     if counted != NEVER and (len(counted) != 10 or not counted.replace("-", "").isdigit()):
-        return None, NEVER  # whether the identifier was made by reset-id is lost, so nothing whole is sent any more
+        return None, NEVER  # it is unknown whether reset-id made the identifier, so there is no full count any more
     pairs = [tuple(line.split(" ")) for line in names]
     if end or not all(len(pair) == 2 and pair[0] in FOLDERS and pair[1] for pair in pairs):
         return None, counted
@@ -162,9 +172,9 @@ def written(links: "Iterable[Link]", counted: str) -> bytes:
 
 
 def is_new_half(counted: str, today: str) -> bool:
-    """Return whether everything is to be counted again: once in each half of a year, and at first.
+    """Return whether a full count is due: the first time, and then once in each half of a year.
 
-    PostHog forgets an event after its plan's retention, a year on the free one.
+    PostHog deletes events after the retention of its plan, which is a year on the free plan.
     """
     return counted != NEVER and _half(counted) < _half(today)
 
@@ -174,7 +184,7 @@ def _half(day: str) -> str:
 
 
 def enabled(root: bytes, before: "set[Link]") -> "set[Link]":
-    """Return what is enabled now; of a folder that cannot be compared, what was enabled before."""
+    """Return what is enabled now; for a folder that cannot be compared, what was enabled before."""
     found: set[Link] = set()
     for kind in FOLDERS:
         names = links(root, kind)
@@ -190,8 +200,8 @@ def links(root: bytes, kind: str) -> "list[str] | None":
         kind: "service" or "override".
 
     Returns:
-        None if the folder cannot be compared: it is missing or unreadable, it has no `.keep` (OnRamp has one in each; a
-        folder that is not mounted has none), or it has over 1,000 names.
+        None if the folder cannot be compared: it is missing or unreadable, it holds over 1,000 names, or it has no
+        `.keep`. OnRamp commits one in each folder, so a folder without it is not mounted.
     """
     try:
         found = posix.listdir(root + FOLDERS[kind])
@@ -205,7 +215,7 @@ def links(root: bytes, kind: str) -> "list[str] | None":
 
 
 def changes(before: "set[Link]", after: "set[Link]", has_scaffold: "Callable[[str], bool]") -> "list[Said]":
-    """Return the events for what was enabled and disabled in between."""
+    """Return the events for what was enabled and disabled between two lists."""
     said: list[Said] = []
     for kind, name in sorted(after - before):
         if kind == "service":
@@ -217,7 +227,7 @@ def changes(before: "set[Link]", after: "set[Link]", has_scaffold: "Callable[[st
 
 
 def never_again(spool: Spool) -> None:
-    """Keep the list, and never count the whole of it again: `reset-id` has made a new identifier. Hold the lock.
+    """Keep the list, and do no full count any more: `reset-id` has made a new identifier. Hold the lock.
 
     Raises:
         OSError: the list cannot be written.
@@ -228,7 +238,7 @@ def never_again(spool: Spool) -> None:
     before, _ = parse(content)
     folder = spool.make_folder()
     try:
-        # Without a list to go on from, an incomplete line: the next comparison writes it again without events.
+        # Without a list, write an incomplete line: the next comparison replaces it without recording events.
         known = written(before, NEVER) if before is not None and content is not None else f"{NEVER}\n?".encode()
         files.replace(folder, LIST, known)
     finally:

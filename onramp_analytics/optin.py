@@ -1,4 +1,4 @@
-"""Opting in and out: changes of consent and identifier, and what has to go with them."""
+"""Opt in, opt out and change the identifier, and delete what must not outlive the change."""
 
 from __future__ import annotations
 
@@ -18,28 +18,28 @@ from onramp_analytics.outbox.locks import FLUSHER
 from onramp_analytics.posthog import destination
 from onramp_analytics.spool import STAMP, Spool
 
-#: Everything but the choice itself.
+#: Every key but the choice itself.
 REMOVED = dict.fromkeys(key for key in settings.KEYS if key != settings.ENABLED)
 
 
 @dataclass(frozen=True, slots=True)
 class Gone:
-    """What opting out or a new identifier has deleted: the number of queued events, and the identifier or nothing."""
+    """What was deleted: the number of queued events, and the identifier (empty if there was none)."""
 
     events: int
     id: str
 
 
 def enable(root: bytes) -> int:
-    """Write the person's consent, which counts only after `notice_was_shown`.
+    """Write the user's consent, which counts only after `notice_was_shown`.
 
-    Where `onramp.lock` was not written for this folder by this user, everything of ours in the folder is deleted first.
+    If `onramp.lock` was not written for this folder by this user, all our files in the folder are deleted first.
 
     Returns:
-        How many queued events that deleted.
+        The number of queued events that were deleted.
 
     Raises:
-        CouldNot: something cannot be written or deleted. Analytics are as they were then, or off.
+        CouldNot: a file cannot be written or deleted. Analytics are unchanged, or off.
     """
     before = _permitted(root)
     deleted = 0
@@ -67,10 +67,10 @@ def enable(root: bytes) -> int:
 
 
 def notice_was_shown(root: bytes) -> Consent:
-    """Let the consent count from now on, and queue what is enabled now.
+    """Make the consent count from now on, and queue an event for each enabled service and override.
 
     Returns:
-        The consent as it is then; DO_NOT_TRACK and ONRAMP_ANALYTICS_ENABLED may still say no.
+        The consent; DO_NOT_TRACK or ONRAMP_ANALYTICS_ENABLED may still turn analytics off.
 
     Raises:
         CouldNot: `onramp.lock` cannot be written.
@@ -84,12 +84,12 @@ def notice_was_shown(root: bytes) -> Consent:
         with suppress(OSError):
             make_events.compare(root, os.environb)
             if spool.not_before() and history.load_state(spool).failures:
-                spool.hold_back(0)  # settings were perhaps corrected: no need to wait out a back-off
+                spool.hold_back(0)  # the settings may have been corrected, so the back-off no longer applies
     return now
 
 
 def was_told(root: bytes) -> None:
-    """Remember that the person was told of the newest version of the catalog.
+    """Record that the newest version of the catalog was shown to the user.
 
     Raises:
         CouldNot: `onramp.lock` cannot be written.
@@ -102,10 +102,10 @@ def reset_id(root: bytes) -> tuple[str, Gone]:
     """Give the installation a new identifier, and delete what is queued and logged under the old one.
 
     Returns:
-        The new identifier, and what is gone.
+        The new identifier, and what was deleted.
 
     Raises:
-        CouldNot: analytics are off, or something cannot be written or deleted.
+        CouldNot: analytics are off, or a file cannot be written or deleted.
     """
     before = _permitted(root)
     if not before.id:
@@ -117,10 +117,10 @@ def reset_id(root: bytes) -> tuple[str, Gone]:
         old = settings.parse(settings.load(root)).get(settings.CHECKOUT, b"")
         deleted = segments.count(spool)
         _write_state(root, bits)
+        make_events.never_again(spool)  # first, so that a new identifier that a kill leaves is never told everything
         settings.change(root, {settings.ID: new, settings.CHECKOUT: bits})
         segments.purge(spool, keep=(make_events.LIST, FLUSHER, STAMP))
-        make_events.never_again(spool)
-        _delete_state(root, old)
+        _delete_states(root, old, keep=bits)
     return new.decode(), Gone(deleted, before.id)
 
 
@@ -128,24 +128,24 @@ def disable(root: bytes) -> Gone:
     """Turn analytics off and delete everything but the choice. When this returns, no further event can be sent.
 
     Raises:
-        CouldNot: the choice cannot be written; or a flusher does not end; or something cannot be deleted. Analytics are
-            off in the last two.
+        CouldNot: the choice cannot be written, a flusher does not end, or a file cannot be deleted. Analytics are off
+            in the last two cases.
     """
     refuse_root(root)
     before, spool = consent.ask(os.environb, root), Spool(root)
     deleted = segments.count(spool)
     with suppress(OSError):
-        launcher.forget(root)  # make looks at the consent first; left behind, it does nothing
+        launcher.forget(root)  # if it stays, it has no effect, since make checks the consent first
     _withdraw(root)
     _delete(spool)
     return Gone(deleted, before.id)
 
 
 def _withdraw(root: bytes) -> None:
-    """Delete the file of the bits, without which the consent does not count, and write the choice."""
+    """Delete the file in the state folder, without which the consent does not count, and write the choice."""
     if not os.path.lexists(os.path.join(root, b"onramp.lock")) and consent.ENABLED_VARIABLE not in os.environb:
         return  # otherwise the variable would turn analytics on with the next command
-    _delete_state(root, settings.parse(settings.load(root)).get(settings.CHECKOUT, b""))
+    _delete_states(root, settings.parse(settings.load(root)).get(settings.CHECKOUT, b""))
     try:
         with _changing(root, insist=True):
             settings.change(root, {settings.ENABLED: b"0", **REMOVED})
@@ -170,7 +170,7 @@ def _delete(spool: Spool) -> None:
 
 
 def _end_flusher(spool: Spool, held: ExitStack) -> None:
-    """End the flushers of this checkout, and keep their lock, so that no other one starts."""
+    """End the flushers of this checkout, and hold their lock, so that no other one starts."""
     deadline = time.monotonic() + locks.LONGEST_GOODBYE
     while True:
         ended = locks.end_flushers(spool, patience=max(deadline - time.monotonic(), 0.0))
@@ -178,7 +178,7 @@ def _end_flusher(spool: Spool, held: ExitStack) -> None:
             if ended and held.enter_context(locks.flusher_lock(spool, timeout=0.2)):
                 return
         except OSError:
-            return  # there is no folder of ours, so nobody holds its lock
+            return  # the folder does not exist, so no process holds its lock
         if time.monotonic() > deadline:
             raise CouldNot(
                 f"analytics are off, but a process holds {os.fsdecode(locks.flusher_path(spool))} and does not exit: "
@@ -187,10 +187,10 @@ def _end_flusher(spool: Spool, held: ExitStack) -> None:
 
 
 def _permitted(root: bytes) -> Consent:
-    """Return the consent as it is.
+    """Return the present consent.
 
     Raises:
-        CouldNot: it may not be changed here: DO_NOT_TRACK is set, or the checkout is another user's.
+        CouldNot: it cannot be changed here: DO_NOT_TRACK is set, or the checkout belongs to another user.
     """
     refuse_root(root)
     if consent.do_not_track(os.environb):
@@ -199,10 +199,10 @@ def _permitted(root: bytes) -> Consent:
 
 
 def refuse_root(root: bytes) -> None:
-    """Keep root out of the checkout of another user.
+    """Refuse to run as root in the checkout of another user.
 
     Raises:
-        CouldNot: this is root, and the checkout is another user's. Says whose, and what to run instead.
+        CouldNot: this is root, and the checkout belongs to another user. Names the user and the command to run.
     """
     if not consent.is_another_users(root):
         return
@@ -210,14 +210,14 @@ def refuse_root(root: bytes) -> None:
         owner = user = Path(os.fsdecode(root)).owner()
     except KeyError:
         owner = f"#{os.stat(root).st_uid}"
-        user = f"'{owner}'"  # a shell would take the rest for a comment
+        user = f"'{owner}'"  # without quotes, `#` begins a comment in a shell
     raise CouldNot(
         f"this checkout belongs to {owner}, so root does not change it: run `sudo -u {user} make ...` instead"
     )
 
 
 def _agreement(root: bytes) -> dict[bytes, bytes | None]:
-    """Return what the notice says: the version of the catalog, where events are sent, and how often."""
+    """Return the settings that the notice shows: the version of the catalog, where events are sent, and how often."""
     try:
         where = destination.of(root, os.environ).agreement.encode()
     except Misconfigured:
@@ -238,7 +238,7 @@ def _new_id() -> bytes:
 
 
 def _write_state(root: bytes, bits: bytes) -> None:
-    """Write the file in the person's state folder that leads back to this checkout."""
+    """Write the file in the user's state folder that names this checkout."""
     path = consent.state_file(os.environb, bits)
     if path is None:
         raise CouldNot("no home directory to store the consent in: set HOME, then run this again")
@@ -249,22 +249,32 @@ def _write_state(root: bytes, bits: bytes) -> None:
         os.close(folder)
 
 
-def _delete_state(root: bytes, bits: bytes) -> None:
-    """Delete the file of those bits, unless it leads to another checkout that is still there: this one was copied."""
-    path = consent.state_file(os.environb, bits)
-    if path is None:
-        return
+def _delete_states(root: bytes, bits: bytes, keep: bytes = b"") -> None:
+    """Delete the files that lead to this checkout, so that no older `onramp.lock` counts again, but the one to `keep`.
+
+    The file of the present bits goes unless it leads to another checkout that is still there: this one was copied.
+    """
+    folder = os.path.dirname(consent.state_file(os.environb, b"0" * 32) or b"")
+    with suppress(OSError):
+        for name in os.listdir(folder):
+            path = consent.state_file(os.environb, name)
+            if path and name != keep and _leads_to(root, path, otherwise=name == bits):
+                os.unlink(path)
+
+
+def _leads_to(root: bytes, path: bytes, *, otherwise: bool) -> bool:
+    """Return whether a file of the state folder leads to this checkout; `otherwise` where it leads nowhere."""
     with suppress(OSError, ValueError):
         there = checkout.read(path, owner=os.geteuid()).removesuffix(b"\n")
-        if not os.path.exists(there) or os.path.samefile(there, root):
-            os.unlink(path)
+        return os.path.samefile(there, root) if os.path.exists(there) else otherwise
+    return False
 
 
 @contextmanager
 def _changing(root: bytes, *, insist: bool = False) -> Iterator[Spool]:
-    """Hold the spool's lock while `onramp.lock` changes. Who insists goes on without it if it is not to be had.
+    """Hold the spool's lock while `onramp.lock` changes. With `insist`, continue without it if it is busy.
 
-    Only `disable` insists: a stopped process must keep nobody from opting out.
+    Only `disable` insists, since a stopped process must not prevent a user from opting out.
     """
     spool = Spool(root)
     try:

@@ -1,7 +1,7 @@
-"""A small HTTP server on 127.0.0.1 that answers as PostHog's `/batch/` does. For `demo`, `preview` and the tests.
+"""A small HTTP server on 127.0.0.1 that responds like PostHog's `/batch/`, for `demo`, `preview` and the tests.
 
-What it checks, and how it answers, was read off PostHog's public sources (docs/posthog.md): one bad event makes the
-whole batch 400, errors are plain text, a good batch is answered with `{"status": "Ok"}`. It can be told to misbehave.
+Its checks and answers follow PostHog's public sources (docs/posthog.md): one bad event fails the whole batch with 400,
+errors are plain text, and a good batch gets `{"status": "Ok"}`. Tests can set other answers.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from typing import Any
 
 LARGEST_BODY = 20 << 20  # bytes: PostHog's limit for /batch/
 LARGEST_EVENT = 1_000_000  # bytes: PostHog's limit for one event
-SILENCE = 30.0  # seconds after which a client that says nothing is let go
+SILENCE = 30.0  # seconds after which a silent client is disconnected
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +32,10 @@ class Request:
 
     Attributes:
         line: the request line, "POST /batch/ HTTP/1.1".
-        headers: (name, value) in their order.
-        raw: the body as it came over the wire.
-        body: the body, decompressed; empty where it cannot be.
-        at: when it was whole, in seconds since 1970.
+        headers: (name, value) pairs in their order.
+        raw: the body as it was received.
+        body: the body, decompressed; empty if it cannot be decompressed.
+        at: when it was complete, in seconds since 1970.
     """
 
     line: str
@@ -46,7 +46,7 @@ class Request:
 
     @property
     def json(self) -> dict[str, Any]:
-        """The body as a JSON object; empty where it is none."""
+        """The body as a JSON object; empty if it is not one."""
         try:
             found = json.loads(self.body)
         except ValueError:
@@ -67,10 +67,10 @@ class Answer:
     Attributes:
         status: the HTTP status.
         body: the body.
-        headers: (name, value) pairs beside the length; plain text where there are none.
+        headers: (name, value) pairs besides the length; without any, the body is plain text.
         delay: seconds to wait before the answer.
         drip: seconds to wait before each byte of the body.
-        drop: reset the connection and answer nothing.
+        drop: reset the connection without an answer.
     """
 
     status: int = 200
@@ -118,16 +118,16 @@ def _fault(event: object) -> str:
 
 
 class Receiver:
-    """The server. Runs between `with Receiver() as receiver:` and the end of the block.
+    """The server. It runs inside a `with Receiver() as receiver:` block.
 
     Attributes:
         url: its address, "http://127.0.0.1:PORT".
         requests: every request, in the order of arrival.
-        accepted: the events of the requests that were answered like PostHog's 200, repeats included.
+        accepted: the events of the requests that were answered with PostHog's 200, including repeats.
     """
 
     def __init__(self, port: int = 0, *, tls: ssl.SSLContext | None = None) -> None:
-        """Bind to 127.0.0.1; port 0 is any free one."""
+        """Bind to 127.0.0.1; with port 0, to any free port."""
         self.requests: list[Request] = []
         self.accepted: list[dict[str, Any]] = []
         self._next: deque[Answer] = deque()
@@ -153,40 +153,40 @@ class Receiver:
         self._server.server_close()
 
     def answer_next(self, *answers: Answer) -> None:
-        """Give each of the next requests one of these answers."""
+        """Answer each of the next requests with one of these."""
         with self._changed:
             self._next.extend(answers)
 
     def answer_always(self, choose: Choice) -> None:
-        """Ask `choose` for each request from now on; None means: as PostHog would."""
+        """Let `choose` answer each request from now on; None means as PostHog would."""
         with self._changed:
             self._choose = choose
 
     def wait_for(self, events: int, timeout: float = 60.0) -> bool:
-        """Wait until so many events were accepted. Returns whether they were, within `timeout` seconds."""
+        """Wait until this number of events is accepted. Returns whether that happened within `timeout` seconds."""
         with self._changed:
             return self._changed.wait_for(lambda: len(self.accepted) >= events, timeout)
 
     def wait_for_request(self, number: int = 1, timeout: float = 60.0) -> bool:
-        """Wait until so many requests have arrived, answered or not."""
+        """Wait until this number of requests has arrived, answered or not."""
         with self._changed:
             return self._changed.wait_for(lambda: len(self.requests) >= number, timeout)
 
     def take(self, request: Request) -> Answer:
-        """Note a request, and say what it is answered."""
+        """Record a request, and return its answer."""
         with self._changed:
             self.requests.append(request)
             self._changed.notify_all()
             return (self._next.popleft() if self._next else self._choose(request)) or judge(request)
 
     def accept(self, request: Request) -> None:
-        """Note that the events of a request were taken."""
+        """Record that the events of a request were accepted."""
         with self._changed:
             self.accepted.extend(request.events)
             self._changed.notify_all()
 
     def sleep(self, seconds: float) -> None:
-        """Wait, but not beyond the receiver's end."""
+        """Wait, but not after the receiver has stopped."""
         self._closing.wait(seconds)
 
 
@@ -227,7 +227,7 @@ def _handler(receiver: Receiver) -> type[BaseHTTPRequestHandler]:  # noqa: C901 
                 self.wfile.write(bytes([byte]))
 
         def _reset(self) -> None:
-            """Close with a RST, as a machine that went away."""
+            """Close with a RST, like a machine that crashed."""
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self.close_connection = True
             self.connection.close()

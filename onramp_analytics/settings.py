@@ -1,7 +1,7 @@
-"""`onramp.lock`: `KEY=value` lines, of which only those with our keys are ours.
+"""Read and change `onramp.lock`: `KEY=value` lines. Lines with other keys belong to others and stay as they are.
 
-Reading is on the hot path. Writing is rare: the writer holds the spool's lock, so that two writers do not undo each
-other's change, and readers need no lock, since the file is replaced in one step.
+Reading is on the hot path. A writer holds the spool's lock, so that two writers do not undo each other's changes.
+Readers need no lock, since the file is replaced atomically.
 """
 
 import posix
@@ -38,7 +38,7 @@ def load(root: bytes) -> "bytes | None":
 def parse(content: "bytes | None") -> dict[bytes, bytes]:
     """Return our keys and their values. The last of repeated keys counts, as in make and in shells.
 
-    Content with a NUL byte is damaged (a power cut leaves such files), and nothing in it counts.
+    A file with a NUL byte is damaged, as after a power cut, and counts as empty.
     """
     if content is None or b"\0" in content:
         return {}
@@ -51,9 +51,9 @@ def parse(content: "bytes | None") -> dict[bytes, bytes]:
 
 
 def updated(content: bytes, changes: "Mapping[bytes, bytes | None]") -> bytes:
-    """Return `content` with our keys set as `changes` says (None removes a key), and every other line as it was.
+    """Return `content` with keys changed (None removes a key), and every other line as it was.
 
-    A key keeps its place; repeats of it, and lines with NUL bytes, are removed.
+    A key keeps its place. Its repeats are removed, and so are lines with NUL bytes.
     """
     left = {key: value for key, value in changes.items() if value is not None}
     lines = []
@@ -64,19 +64,19 @@ def updated(content: bytes, changes: "Mapping[bytes, bytes | None]") -> bytes:
         elif key not in changes and b"\0" not in line:
             lines.append(line)
     if lines and not lines[-1]:
-        lines.pop()  # the text after the last line break is no line
+        lines.pop()  # the text after the last line break is not a line
     lines += [key + b"=" + value for key, value in left.items()]
     return b"".join(line + b"\n" for line in lines)
 
 
 def change(root: bytes, changes: "Mapping[bytes, bytes | None]") -> None:
-    """Set keys of ours in `onramp.lock`, whole or not at all, also through a power cut. Hold the spool's lock.
+    """Change our keys in `onramp.lock` atomically, even in a power cut. Hold the spool's lock.
 
-    The new file belongs to this user, which is how consent belongs to one person. It keeps the mode of the old one; a
-    first one gets 0644, since make and shells read it.
+    The new file belongs to this user, which ties the consent to one person. It keeps the mode of the old one. A new one
+    gets 0644, since make and shells read it.
 
     Raises:
-        OSError: it could not be written, or it is not a readable text file of a sane size. Nothing has changed.
+        OSError: it cannot be written, or the present file is unreadable, too large, or not text. Nothing has changed.
     """
     from onramp_analytics import files
 
@@ -85,22 +85,22 @@ def change(root: bytes, changes: "Mapping[bytes, bytes | None]") -> None:
         content, mode = _present(root, folder)
         new = updated(content or b"", changes)
 
-        def unchanged() -> bool:  # otherwise this process was stopped, and `disable` went on without it: its word holds
+        def unchanged() -> bool:  # False if `disable` wrote while we were stopped
             return _present(root, folder)[0] == content
 
         if new != content:
             files.replace(folder, LOCK_FILE, new, mode, sync=True, check=unchanged)
         else:
-            files.remove(folder, LOCK_FILE + files.NEW)  # what a killed writer left, with an identifier in it
+            files.remove(folder, LOCK_FILE + files.NEW)  # from a killed writer; it holds an identifier
     finally:
         posix.close(folder)
 
 
 def remove(root: bytes) -> None:
-    """Remove our keys from `onramp.lock`, and the file if nothing else is in it. Hold the spool's lock.
+    """Remove our keys from `onramp.lock`, and the file if it holds nothing else. Hold the spool's lock.
 
     Raises:
-        OSError: as `change`.
+        OSError: see `change`.
     """
     change(root, dict.fromkeys(KEYS))
     path = root + b"/" + LOCK_FILE
@@ -112,7 +112,7 @@ def remove(root: bytes) -> None:
 
 
 def _present(root: bytes, folder: int) -> "tuple[bytes | None, int]":
-    """Return the content of `onramp.lock`, whoever owns it, and its mode; (None, 0o644) if there is none."""
+    """Return the content of `onramp.lock`, of any owner, and its mode; (None, 0o644) if it does not exist."""
     try:
         found = posix.stat(LOCK_FILE, dir_fd=folder, follow_symlinks=False)
     except FileNotFoundError:

@@ -1,35 +1,34 @@
-"""The spool on the hot path: append a line, and tell whether a flusher is due.
+"""Append events to the spool, and decide whether a flusher is due. This half of the protocol is on the hot path.
 
     <root>/onramp.spool        pending events, one per line, append only
     <root>/onramp.spool.lock   empty; its flock guards the spool
-    <root>/onramp.spool.d/     the flusher's; created by whoever needs it first
-        <ns>-<pid>.<offset>    a segment: claimed or spilled events; what is before the offset is done
+    <root>/onramp.spool.d/     the flusher's folder; created when first needed
+        <ns>-<pid>.<offset>    a segment: claimed or spilled events; those before the offset are done
         <ns>-<pid>.new         an event that is being spilled
-        not-before             its modification time says when the next flusher may start
-        flusher.lock           its flock is held by the one flusher
-        enabled                what was enabled when last compared (make_events.py)
+        not-before             its modification time is when the next flusher may start
+        flusher.lock           its flock is held by the running flusher
+        enabled                what was enabled at the last comparison (make_events.py)
         state.json, sent, refused      how the last run ended, what was sent, what the server refused
 
-A file that belongs to another user is not ours, and neither is a link in its place. The other half of the protocol,
-claim, read and acknowledge, is in `outbox/segments.py`; `outbox/history.py` has the last line.
+A file that belongs to another user is never used, and neither is a link. The other half of the protocol (claim, read
+and acknowledge) is in `outbox/segments.py`, and the files of the last line are those of `outbox/history.py`.
 
-The races, and what closes them:
+These are the races, and how the code handles them:
 
- 1. Trackers and a claim at once: all hold the flock of `onramp.spool.lock`; the spool is opened under it, by name.
- 2. `disable` removes the lock file: a tracker that waited on it holds the lock of nothing, sees that the file has no
-    link any more, and opens the new one.
- 3. `disable` between our first look at the consent and the lock: we ask again under the lock. A spilled event is
-    written without it, so there we ask once more afterwards, and take the event back.
- 4. A tracker killed while it writes leaves half a line: the next one begins with a line break, and the reader skips
-    what is not whole.
- 5. The flusher ends while we append: it clears `not-before` before its last look at the spool, and we look at
-    `not-before` after our append. Either it sees our event, or we see that a flusher is due.
- 6. `reset-id` while the flusher logs what was sent: both hold the lock, the one while it changes the identifier and
-    deletes the log, the other while it looks at the identifier and writes. Either nothing of the old one is written
-    any more, or it is deleted.
- 7. The lock file is deleted by hand while a tracker or a claim holds it, so that another process takes the lock of a
-    new one: a tracker whose lock has no link after its write appends again, and a claim whose lock has none waits for
-    the new lock before it reads.
+ 1. Trackers and a claim at the same time: each holds the flock of `onramp.spool.lock`, and opens the spool under it.
+ 2. `disable` deletes the lock file while a tracker waits for its lock: the tracker sees that the file has no link any
+    more, and opens the new one.
+ 3. `disable` runs after a tracker has checked consent and before it has the lock: it checks again under the lock. A
+    spilled event is written without the lock, so the tracker checks afterwards, and deletes the event if needed.
+ 4. A tracker is killed while it writes, and leaves half a line: the next one starts with a line break, and the reader
+    skips incomplete lines.
+ 5. The flusher ends while a tracker appends: the flusher clears `not-before` before it reads the spool a last time, and
+    the tracker reads `not-before` after its append. Either the flusher sees the event, or the tracker starts another.
+ 6. `reset-id` runs while the flusher logs sent events: `reset-id` holds the lock while it changes the identifier and
+    deletes the log, and the flusher while it compares the identifier and writes. So nothing about the old identifier
+    is left.
+ 7. The lock file is deleted by hand while a tracker or a claim holds it, and another process locks a new one: a tracker
+    whose lock file has no link after its write appends again, and a claim waits for the new lock before it reads.
 """
 
 import fcntl
@@ -43,11 +42,11 @@ if TYPE_CHECKING:
 
     Outcome = Literal["stored", "off", "full", "foreign", "disk full", "busy"]
 
-CAP = 5 << 20  # bytes; some 12,000 events
-LOCK_WAIT = 0.05  # seconds; with 16 writers at once the slowest waited 7 ms
+CAP = 5 << 20  # bytes; about 12,000 events
+LOCK_WAIT = 0.05  # seconds; with 16 writers at the same time the slowest waited 7 ms
 FIRST_PAUSE, LONGEST_PAUSE = 0.002, 0.005  # seconds between two tries; see docs/decisions/lock.md
 MOST_SPILLED = 1000  # files
-LONGEST_WAIT = 86_400  # seconds; no pause is longer, so a time further ahead is a clock that jumped
+LONGEST_WAIT = 86_400  # seconds; no pause is longer, so a later time means that the clock jumped
 
 OPEN = posix.O_RDWR | posix.O_CREAT | posix.O_CLOEXEC | posix.O_NOFOLLOW | posix.O_NONBLOCK
 _FOLDER = posix.O_RDONLY | posix.O_DIRECTORY | posix.O_CLOEXEC | posix.O_NOFOLLOW
@@ -70,38 +69,38 @@ class Spool:
         """Add whole lines to the spool.
 
         Args:
-            lines: one event per line, each with its line break.
+            lines: one event per line, each with a line break.
             still_on: checks consent; called under the lock.
 
         Returns:
             "stored"; "off" (consent was withdrawn meanwhile); "full" (the spool is at its cap, or 1,000 events are
-            spilled); "foreign" (something else, or another user's file, is in the place of the spool); "disk full".
+            spilled); "foreign" (the spool is not a regular file of this user); "disk full".
 
         Raises:
-            OSError: the machine is in the way. Nothing was stored then.
+            OSError: a file cannot be used. Nothing was stored.
         """
         lock = self.take_lock()
         if lock < 0:
             return self._spill(lines, still_on)
         try:
             if not still_on():
-                posix.unlink(self.lock)  # race 3: `disable` has deleted everything, and we created this one again
+                posix.unlink(self.lock)  # race 3: `disable` deleted it, and we created it again
                 return "off"
             outcome = self.write(lines)
             if posix.fstat(lock).st_nlink:
                 return outcome
             if not still_on():
-                posix.unlink(self.file)  # race 3: we were stopped under the lock, and `disable` went on without it
+                posix.unlink(self.file)  # race 3: `disable` did not wait for a stopped process
                 return "off"
         finally:
             posix.close(lock)
         return self.append(lines, still_on)  # race 7
 
     def take_lock(self, wait: float = LOCK_WAIT) -> int:
-        """Return a descriptor that holds the spool's lock until it is closed; -1 if it stays busy for `wait` seconds.
+        """Return a descriptor that holds the spool's lock until it is closed; -1 if it is busy for `wait` seconds.
 
         Raises:
-            OSError: the lock file cannot be opened, or is another user's.
+            OSError: the lock file cannot be opened, or belongs to another user.
         """
         pause, deadline = FIRST_PAUSE, 0.0
         while True:
@@ -112,7 +111,7 @@ class Spool:
                         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
                         break
                     except BlockingIOError:
-                        now = time.monotonic()  # measured, not added up: on a busy machine a sleep takes longer
+                        now = time.monotonic()  # measured, since a sleep takes longer on a busy machine
                         deadline = deadline or now + wait
                         if now >= deadline:
                             posix.close(fd)
@@ -149,7 +148,7 @@ class Spool:
             posix.close(fd)
 
     def _spill(self, lines: bytes, still_on: "Callable[[], bool]") -> "Outcome":
-        """The lock is busy (its holder may be stopped): put the event into a segment of its own."""
+        """Write the event into its own segment, since the lock is busy; its holder may be stopped."""
         if not still_on():
             return "off"
         folder = self.make_folder()
@@ -163,7 +162,7 @@ class Spool:
                     return "disk full"
             finally:
                 posix.close(fd)
-            posix.rename(name + b".new", name + b".0", src_dir_fd=folder, dst_dir_fd=folder)  # never half of it
+            posix.rename(name + b".new", name + b".0", src_dir_fd=folder, dst_dir_fd=folder)  # atomic
             if still_on():
                 return "stored"
             posix.unlink(name + b".0", dir_fd=folder)  # race 3
@@ -176,7 +175,7 @@ class Spool:
         """Create the flusher's folder if it is missing, and return a descriptor of it.
 
         Raises:
-            OSError: it cannot be created, or a link, a file or a folder of another user's is in its place.
+            OSError: it cannot be created, or is not a folder of this user.
         """
         try:
             posix.mkdir(self.folder, 0o700)
@@ -188,7 +187,7 @@ class Spool:
         """Return a descriptor of the flusher's folder.
 
         Raises:
-            OSError: it is missing, or a link, a file or a folder of another user's is in its place.
+            OSError: it is missing, or is not a folder of this user.
         """
         fd = posix.open(self.folder, _FOLDER)
         if is_ours(posix.fstat(fd)):
@@ -204,10 +203,10 @@ class Spool:
             pass
 
     def hold_back(self, when: float) -> None:
-        """Set when the next flusher may start, in seconds since 1970; 0 is at once. The folder must exist.
+        """Set when the next flusher may start, in seconds since 1970; 0 means now. The folder must exist.
 
         Raises:
-            OSError: it cannot be written, or something else is in its place.
+            OSError: the file cannot be written, or is not a regular file of this user.
         """
         folder = self.open_folder()
         try:
@@ -223,7 +222,7 @@ class Spool:
             posix.close(folder)
 
     def release(self) -> None:
-        """Undo `hold_back`: the next flusher may start at once. Leaves no empty folder behind."""
+        """Undo `hold_back`, so that the next flusher may start now. Deletes the folder if it is empty."""
         try:
             folder = self.open_folder()
         except OSError:
@@ -237,22 +236,22 @@ class Spool:
         self.remove_folder()
 
     def not_before(self) -> float:
-        """Return when the next flusher may start, in seconds since 1970; 0 if nothing says so."""
+        """Return when the next flusher may start, in seconds since 1970; 0 if no time is set."""
         try:
             return posix.stat(self.stamp, follow_symlinks=False).st_mtime
         except OSError:
             return 0.0
 
     def flusher_is_due(self, now: float) -> bool:
-        """Return whether to start a flusher. Ask after the append (race 5)."""
+        """Return whether to start a flusher. Call it after the append (race 5)."""
         return not 0 < self.not_before() - now <= LONGEST_WAIT
 
 
 def is_ours(found: "posix.stat_result") -> bool:
-    """Return whether a file is this user's own."""
+    """Return whether a file belongs to this user."""
     return found.st_uid == posix.geteuid()
 
 
 def segment_name() -> bytes:
-    """Return a new name for a segment, without its offset; the names sort by time."""
+    """Return a new name for a segment, without the offset. Names sort by time."""
     return b"%020d-%d" % (time.time_ns(), posix.getpid())

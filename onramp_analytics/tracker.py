@@ -1,6 +1,6 @@
-"""The way in: check consent, build the event, append it, and start a flusher if one is due.
+"""Record events: check consent, build the event, append it to the spool, and start a flusher if one is due.
 
-Everything that the machine can do wrong on the hot path is caught here, at the door, and nowhere else.
+Errors of the machine on the hot path are caught in `record` and nowhere else.
 """
 
 import posix
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
     from onramp_analytics.consent import Consent
 
-    Said = tuple[str, Mapping[str, object]]
+    Said = tuple[str, Mapping[str, object]]  # an event and its properties
 
 
 def track(event: str, properties: "Mapping[str, object]") -> bool:
-    """Record one event of this process: what `onramp_analytics.track` does."""
-    return record(None, posix.environ, [(event, properties)])  # the very dictionary that `os.environ` writes to
+    """Record one event with the environment of this process; see `onramp_analytics.track`."""
+    return record(None, posix.environ, [(event, properties)])  # the dictionary that `os.environ` writes to
 
 
 def record(named_root: "bytes | None", environ: "Mapping[bytes, bytes]", said: "Sequence[Said]") -> bool:
@@ -33,10 +33,10 @@ def record(named_root: "bytes | None", environ: "Mapping[bytes, bytes]", said: "
         said: (event, its properties) pairs.
 
     Returns:
-        True when they are stored; False when analytics are off or the machine is in the way.
+        True if they were stored; False if analytics are off or the events could not be stored.
 
     Raises:
-        ValueError: a programmer's error, whether analytics are on or off.
+        ValueError: an event or a property is not in the catalog; raised even if analytics are off.
     """
     try:
         root = checkout.find(named_root, environ)
@@ -62,10 +62,10 @@ def record(named_root: "bytes | None", environ: "Mapping[bytes, bytes]", said: "
 
 
 def compose(said: "Sequence[Said]", now: "Consent | None", published: bytes) -> bytes:
-    """Return events as the lines that are stored; those that are newer than what the person agreed to are left out.
+    """Return events as the lines to store, without those that are newer than the catalog that the user agreed to.
 
     Raises:
-        ValueError: a programmer's error, whether analytics are on or off.
+        ValueError: an event or a property is not in the catalog; raised even if analytics are off.
     """
     lines = b""
     version = now.version if now and now.on else events.VERSION
@@ -77,9 +77,9 @@ def compose(said: "Sequence[Said]", now: "Consent | None", published: bytes) -> 
 
 
 def start_flusher(spool: Spool, environ: "Mapping[bytes, bytes]") -> None:
-    """Start a flusher if one is due; most calls find that none is, and need not load what starts one.
+    """Start a flusher if one is due. Usually none is, and then `spawn` is not loaded.
 
-    A process that has started one asks there each time, since it has a child to collect.
+    A process that has started one always calls `spawn`, which collects the child that has ended.
     """
     if "onramp_analytics.spawn" in sys.modules or spool.flusher_is_due(time.time()):
         try:
@@ -97,7 +97,8 @@ def main(named_root: "str | None", arguments: "list[str]") -> int:
     """Run the `track` command: `EVENT [KEY=VALUE …]`.
 
     Returns:
-        0, also when nothing could be stored; 2 for a programmer's error, with one line on standard error.
+        0, even if nothing could be stored; 2 for an event or a property that is not in the catalog, with one line on
+        standard error.
     """
     try:
         if not arguments:

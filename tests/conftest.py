@@ -1,4 +1,4 @@
-"""What the tests stand on: a checkout, the real command, a receiver, and waiting for conditions."""
+"""Shared fixtures and helpers: a checkout, the real command, a receiver, and waiting for conditions."""
 
 from __future__ import annotations
 
@@ -47,12 +47,12 @@ SERVICE = ("service_enabled", "service_name=plex", "has_scaffold=true")
 
 
 def obey_permissions() -> None:
-    """Give up root's right to pass over permissions (CAP_DAC_OVERRIDE); nothing for anybody else."""
+    """Give up root's right to override permissions (CAP_DAC_OVERRIDE); no effect for other users."""
     ctypes.CDLL(None).prctl(24, 1)  # PR_CAPBSET_DROP
 
 
 def wait_until(condition: Callable[[], object], what: str, seconds: float = 60.0) -> None:
-    """Wait for a condition, and fail with its description when it does not come true in time."""
+    """Wait for a condition, and fail with its description after a time."""
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, f"still not so after {seconds} s: {what}"
@@ -116,19 +116,19 @@ class Checkout:
         opt_in(self.path, self.env, settings)
 
     def files(self) -> set[str]:
-        """Everything in the checkout that is not part of a fresh one."""
+        """The files in the checkout that a fresh one does not have."""
         fresh = {"Makefile", "services-available", "make.d", "make.d/analytics.names"}
         fresh |= {part for kind in ENABLED for part in (kind, f"{kind}/.keep")}
         return {str(p.relative_to(self.path)) for p in self.path.rglob("*")} - fresh
 
     def hold_back_flusher(self) -> None:
-        """Say that a flusher is alive, so that `track` starts none and a test has the spool to itself."""
+        """Mark a flusher as running, so that `track` starts none and only the test uses the spool."""
         os.close(self.spool.make_folder())
         self.spool.hold_back(time.time() + 600)
 
 
 def flushers_of(checkout: Checkout) -> list[int]:
-    """The detached flushers of a checkout, those that linger too."""
+    """The detached flushers of a checkout, including those that linger."""
     found = []
     for entry in Path("/proc").glob("[0-9]*/cmdline"):
         with suppress(OSError):
@@ -180,7 +180,7 @@ def receiver() -> Iterator[Receiver]:
 
 @pytest.fixture
 def environment(tmp_path: Path, receiver: Receiver) -> dict[str, str]:
-    """A whole environment for a process: nothing of the developer's own settings, and the receiver as destination."""
+    """A complete environment for a process, without the developer's settings, and with the receiver as destination."""
     home = tmp_path / "home"
     home.mkdir()
     kept = {name: value for name, value in os.environ.items() if name.startswith(("COVERAGE_", "COV_"))}
@@ -222,7 +222,7 @@ NOON = 1_767_441_600  # 2026-01-03T12:00:00Z
 
 
 def line(number: int = 0) -> bytes:
-    """An event that can be told from others by its uuid."""
+    """An event that is recognized by its uuid."""
     return events.build("service_disabled", {"service_name": "plex"}, ID, NOON, number.to_bytes(16, "big"))
 
 
@@ -231,7 +231,7 @@ def uuid_of(number: int) -> str:
 
 
 def uuids(spool: Spool) -> list[str]:
-    """What is queued, in its order."""
+    """The uuids of the queued events, in their order."""
     found = (p for file in segments.pending_files(spool) for p in segments.read(file, b"\nservice plex\n"))
     return [p.event["uuid"] for p in found if isinstance(p, segments.Pending)]
 
@@ -273,12 +273,12 @@ def version_2(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     gate._forms.cache_clear()
 
 
-STRANGER = 1234  # the user id of somebody else, whom root can be
+STRANGER = 1234  # the id of another user, to whom root can change
 
 
 @pytest.fixture
 def ordinary_user() -> Iterator[Path]:
-    """Be a user who cannot pass over permissions, with an empty folder of her own."""
+    """Become a user without root's rights, who has an empty folder."""
     folder = Path(tempfile.mkdtemp(dir="/tmp"))
     is_root = os.geteuid() == 0
     if is_root:
@@ -293,7 +293,7 @@ def ordinary_user() -> Iterator[Path]:
 
 
 def put(place: Path, kind: str) -> None:
-    """Put what is not a regular readable file of ours in the place of one."""
+    """Create something else than a readable regular file at a path."""
     if kind == "folder":
         place.mkdir()
     elif kind == "fifo":

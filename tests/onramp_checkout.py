@@ -1,4 +1,4 @@
-"""A small OnRamp: a git repository with an upstream, whose make files behave as OnRamp's do."""
+"""A small OnRamp: a git repository with an upstream, whose makefiles behave like OnRamp's."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ import subprocess
 import sys
 import tempfile
 import termios
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -165,18 +166,18 @@ class OnRamp:
         return f"{done.returncode}: {done.stdout}" if not check else done.stdout
 
     def install(self, *words: str, check: bool = True) -> str:
-        """Run `install` with the clone's word for OnRamp's commit, and a program to install unless a wheel is named."""
+        """Run `install` with the commit of the clone, and a program to install unless a wheel is named."""
         program = () if "--wheel" in words else ("--package", PACKAGE)
         return self.command("install", str(self.path), "--upstream", "origin/main", *program, *words, check=check)
 
     def opt_in(self, **settings: str) -> None:
-        """Write what `enable` writes, and hold back the flusher, so that a test has the spool to itself."""
+        """Write what `enable` writes, and hold back the flusher, so that only the test uses the spool."""
         opt_in(self.path, self.env, settings)
         launcher.remember(os.fsencode(self.path))
         self.hold_back_flusher()
 
     def hold_back_flusher(self) -> None:
-        """Say that a flusher is alive, so that nothing is sent."""
+        """Mark a flusher as running, so that nothing is sent."""
         folder = self.path / "onramp.spool.d"
         folder.mkdir(exist_ok=True)
         (folder / "not-before").touch()
@@ -191,8 +192,21 @@ class OnRamp:
             (stubs / name).symlink_to(target)
         self.make_command = ("make", f"SHELL={stubs / 'sh'}")
 
+    def wait_for_the_background(self) -> None:
+        """Wait for the end of every process that works in the checkout: make has started them before it ended."""
+        wait_until(lambda: not any(_works_in(self.path)), "the end of what make has started")
+
+    def use_only(self, tools: Iterable[str]) -> None:
+        """Leave only these tools, and the stubs, on the PATH."""
+        stubs = self.path.parent / "bin"
+        for tool in tools:
+            found = shutil.which(tool)
+            assert found
+            (stubs / tool).symlink_to(found)
+        self.env["PATH"] = str(stubs)
+
     def program_is(self, script: str) -> None:
-        """Put a script in the place of the interpreter that `onramp.program` names."""
+        """Make `onramp.program` name a script as the interpreter."""
         stub = self.path.parent / "interpreter"
         stub.write_text(f"#!/bin/sh\n{script}\n")
         stub.chmod(0o755)
@@ -206,7 +220,7 @@ class OnRamp:
         file.chmod(0o755)
 
     def wait_for(self, count: int) -> list[tuple[str, dict[str, Any]]]:
-        """Wait for that many events, and return all there are."""
+        """Wait for this number of events, and return all events."""
         wait_until(lambda: len(self.events()) >= count, f"{count} events in the spool")
         return self.events()
 
@@ -223,7 +237,7 @@ class OnRamp:
         return self.git("status", "--porcelain", "--ignored")
 
     def tree(self) -> dict[str, str]:
-        """Every path but ours and git's, with what it holds."""
+        """Every path except ours and git's, with its content."""
         ours = ("onramp.", "GNUmakefile", "make.d/analytics", "docs", ".git/", ".gitignore")
         found = {}
         for path in sorted(self.path.rglob("*")):
@@ -231,6 +245,13 @@ class OnRamp:
             if not name.startswith(ours) and name != ".git":
                 found[name] = os.readlink(path) if path.is_symlink() else path.read_text() if path.is_file() else "/"
         return found
+
+
+def _works_in(path: Path) -> Iterator[bool]:
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if os.readlink(process / "cwd") == str(path):
+                yield True
 
 
 def git(path: Path, *words: str) -> str:
@@ -254,7 +275,7 @@ def build(folder: Path, env: Mapping[str, str], *, installed: bool = False) -> O
 
 @cache
 def _template(*, installed: bool) -> Path:
-    """Make it once: git takes longer than the tests."""
+    """Create it once, since git takes longer than the tests."""
     folder = Path(tempfile.mkdtemp(prefix="onramp-template-"))
     atexit.register(shutil.rmtree, folder)
     origin, path = folder / "origin", folder / "onramp"
@@ -317,7 +338,7 @@ class Terminal:
         os.write(self._fd, text.encode())
 
     def end(self) -> int:
-        """Wait for the end, and return the exit status as a shell has it."""
+        """Wait for the end, and return the exit status as a shell reports it."""
         wait_until(lambda: (self._read(), self.process.poll() is not None)[1], f"the end of {self.process.args!r}")
         self._read()
         os.close(self._fd)
@@ -328,7 +349,7 @@ class Terminal:
         while select.select([self._fd], [], [], 0)[0]:
             try:
                 read = os.read(self._fd, 65536)
-            except OSError:  # nobody has the terminal open any more
+            except OSError:  # no process has the terminal open any more
                 break
             if not read:
                 break

@@ -90,7 +90,7 @@ def _copy_python(python: Path, standard: Path, folder: Path) -> Path:
 
 
 def _open_to_all(folder: Path) -> None:
-    """Let everybody read it, whatever the umask is."""
+    """Make it readable for all users, regardless of the umask."""
     for path in (folder, *folder.rglob("*")):
         path.chmod(path.stat().st_mode | (0o055 if path.is_dir() else 0o044))
 

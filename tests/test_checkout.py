@@ -1,4 +1,4 @@
-"""Where the checkout is, and reading its small files: nothing in their place hangs, and nothing is followed."""
+"""Finding the checkout and reading its small files, which never hangs and never follows a link."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A file is read once for each of its changes, and each change is seen by the next call."""
+"""A file is read once after each change, and the next call sees each change."""
 
 from __future__ import annotations
 
@@ -190,7 +190,7 @@ def test_a_file_that_was_removed_or_replaced_is_an_error_at_once(file: Path, rem
         checkout.read(bytes(file))
 
 
-def test_a_file_that_nobody_is_allowed_to_read_any_more_is_an_error_at_once(file: Path) -> None:
+def test_a_file_that_became_unreadable_is_an_error_at_once(file: Path) -> None:
     file.chmod(0)
     child = os.fork()
     if not child:

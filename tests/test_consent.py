@@ -1,4 +1,4 @@
-"""The rules of consent as functions of values, and of what is on the disk. What commands do with it: test_optin.py."""
+"""The rules of consent, as functions of values and from files. The commands are tested in test_optin.py."""
 
 from __future__ import annotations
 
@@ -27,22 +27,22 @@ ASKS = "asks"
 
 #: The environment, onramp.lock, and whether events are recorded: True, False, or only after the notice.
 ROWS = [
-    # DO_NOT_TRACK goes before everything
+    # DO_NOT_TRACK overrides everything
     *[({"DO_NOT_TRACK": said}, ON, False) for said in ("1", "yes", "true", "2", " ", "no", "off")],
     ({"DO_NOT_TRACK": "1", "ONRAMP_ANALYTICS_ENABLED": "1"}, ON, False),
     *[({"DO_NOT_TRACK": said}, ON, True) for said in ("", "0", "False")],
-    # then the product's own variable as a no
+    # then the variable turns analytics off
     *[({"ONRAMP_ANALYTICS_ENABLED": said}, ON, False) for said in ("0", "", "false", "off", "2", "enabled", " 1")],
     # then onramp.lock
     ({}, ON, True),
     ({}, b"OTHER=1\n" + ON, True),
     *[({"ONRAMP_ANALYTICS_ENABLED": said}, ON, True) for said in ("1", "true", "YES", "on")],
     ({"ONRAMP_ANALYTICS_ENABLED": "1"}, OFF, False),
-    # then the variable as a yes, which counts only after the notice
+    # then the variable turns analytics on, after the notice
     *[({"ONRAMP_ANALYTICS_ENABLED": said}, b"", ASKS) for said in ("1", "true", "YES", "on")],
     ({"ONRAMP_ANALYTICS_ENABLED": "1"}, None, ASKS),
     ({"ONRAMP_ANALYTICS_ENABLED": "1"}, ON.replace(b"NOTICE_SHOWN=1", b"NOTICE_SHOWN=0"), ASKS),
-    # and everything else is off
+    # anything else is off
     ({}, None, False),
     ({}, b"", False),
     ({}, OFF, False),
@@ -96,7 +96,7 @@ def test_off_in_ones_own_onramp_lock_wins_over_the_variable_wherever_it_was_writ
 
 @pytest.mark.parametrize("found", ["", "alice", ID.upper(), "c232ab00-9414-11ec-b3c8-9f6bdeced846", "é" * 36])
 def test_without_a_random_identifier_analytics_are_off_and_why_says_what_to_do(found: str) -> None:
-    """The one before the last is of version 1, which holds the address of a network card."""
+    """The last but one is a version 1 UUID, which holds the address of a network card."""
     now = decide(ON.replace(ID.encode(), found.encode()))
 
     assert (now.on, now.id) == (False, "")
@@ -130,9 +130,7 @@ def test_a_version_that_is_known_counts_and_a_newer_one_counts_as_the_first(said
 @pytest.mark.parametrize(
     ("agreed", "told", "newest"), [(b"1", b"1", 1), (b"1", b"2", 2), (b"2", b"1", 2), (b"1", b"9", 1), (b"1", b"", 1)]
 )
-def test_a_person_was_told_of_what_she_agreed_to_and_of_what_the_notice_said(
-    agreed: bytes, told: bytes, newest: int
-) -> None:
+def test_a_user_knows_the_version_agreed_to_and_the_one_in_the_notice(agreed: bytes, told: bytes, newest: int) -> None:
     assert decide(ON + b"ANALYTICS_AGREED=%b\nANALYTICS_TOLD=%b\n" % (agreed, told)).told == newest
 
 
@@ -226,7 +224,7 @@ env_lines = st.one_of(
 
 
 def says_no(line: bytes) -> bool:
-    """The rule again, in other words: by what is left when the parts that are allowed are taken off."""
+    """The rule, expressed differently: by what is left after the allowed parts are removed."""
     for name, harmless in VARIABLES.items():
         if name not in line or line.strip().startswith(b"#"):
             continue
@@ -288,7 +286,7 @@ def test_a_yes_in_an_env_file_is_not_a_yes(checkout: Checkout, name: str) -> Non
 
 @pytest.mark.parametrize("name", ENV_FILES)
 @pytest.mark.parametrize("kind", ["folder", "fifo", "device", "too large"])
-def test_an_env_file_that_cannot_be_read_is_a_no_and_hangs_nobody(here: Checkout, name: str, kind: str) -> None:
+def test_an_env_file_that_cannot_be_read_is_off_and_hangs_no_command(here: Checkout, name: str, kind: str) -> None:
     put(here.path / name, kind)
 
     assert consent.env_files(here.root) is None
@@ -349,7 +347,7 @@ def test_no_path_is_made_of_what_are_not_32_hexadecimal_digits(bits: bytes) -> N
 
 @pytest.fixture
 def state(here: Checkout) -> Path:
-    """The file that leads back to the checkout."""
+    """The file in the state folder that names the checkout."""
     return Path(os.environ["HOME"], ".local/state/onramp-analytics", hashlib.md5(here.root).hexdigest())
 
 
@@ -394,7 +392,9 @@ def test_a_checkout_of_0_1_0_is_off(here: Checkout) -> None:
 
 
 @pytest.mark.parametrize("kind", ["folder", "fifo", "device", "dangling link", "too large"])
-def test_what_is_in_the_place_of_the_state_file_is_off_and_hangs_nobody(here: Checkout, state: Path, kind: str) -> None:
+def test_something_else_in_place_of_the_state_file_is_off_and_never_hangs(
+    here: Checkout, state: Path, kind: str
+) -> None:
     state.unlink()
     put(state, kind)
 
@@ -437,7 +437,7 @@ def test_another_users_state_file_is_off(here: Checkout, state: Path) -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
 def test_another_users_onramp_lock_is_off_and_the_variable_alone_does_not_ask_to_replace_it(here: Checkout) -> None:
-    """Whoever else says no is heard: only a typed `enable` replaces the file."""
+    """Another user's choice to turn analytics off stands: only a typed `enable` replaces the file."""
     os.chown(here.lock, STRANGER, STRANGER)
     for content in (here.lock.read_bytes(), OFF):
         here.lock.write_bytes(content)
@@ -464,7 +464,7 @@ def test_an_ordinary_user_in_a_shared_checkout_is_asked_like_everybody(ordinary_
 
 
 @pytest.mark.parametrize("kind", ["folder", "fifo", "device", "dangling link", "too large"])
-def test_what_is_in_the_place_of_onramp_lock_is_off_and_hangs_nobody(checkout: Checkout, kind: str) -> None:
+def test_something_else_in_place_of_onramp_lock_is_off_and_never_hangs(checkout: Checkout, kind: str) -> None:
     put(checkout.lock, kind)
     started = time.monotonic()
 

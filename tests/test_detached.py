@@ -1,4 +1,4 @@
-"""The flusher nobody waits for: detached from the command, the terminal and the descriptors, one for each checkout."""
+"""The flusher is detached from the command, the terminal and the descriptors, and runs once for each checkout."""
 
 from __future__ import annotations
 
@@ -193,7 +193,7 @@ def slow(opted_in: Checkout, receiver: Receiver) -> Iterator[Checkout]:
     ],
     ids=["command substitution", "stdout", "stderr", "a higher descriptor"],
 )
-def test_nobody_waits_for_it(slow: Checkout, script: str) -> None:
+def test_no_reader_of_a_pipe_waits_for_it(slow: Checkout, script: str) -> None:
     """The pipe's reader ends when the command ends, although the flusher that it started is still alive."""
     subprocess.run(
         ["sh", "-c", script, "sh", COMMAND, "--root", str(slow.path), "track", *SERVICE],
@@ -241,7 +241,7 @@ def test_without_a_notice_none_is_started(checkout: Checkout, environ: dict[str,
     assert checkout.files() == set()
 
 
-def test_one_that_waits_while_consent_goes_sends_nothing_and_leaves_nothing(
+def test_a_lingering_flusher_sends_and_leaves_nothing_once_consent_is_withdrawn(
     opted_in: Checkout, receiver: Receiver
 ) -> None:
     opted_in.track()

@@ -1,4 +1,4 @@
-"""The documents say what the code does: tables, commands, variables and links are compared."""
+"""The documents agree with the code: tables, commands, variables and links."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def test_every_code_block_is_code(document: Path) -> None:
 
 
 def assert_is_a_command(words: list[str]) -> None:
-    """Of make and of ours the target, the command and its options are known; of others only that they are words."""
+    """Check the target of make, or our command and its options. Other commands are not checked."""
     while words and re.fullmatch(r"[A-Z_]+=.*", words[0]):
         words = words[1:]
     if words[:1] == ["make"]:
@@ -120,7 +120,7 @@ def test_every_make_target_in_the_documents_exists() -> None:
 
 
 SHOWN = ["show-id", "status", "show-pending", "show-sent", "events", "report"]
-DONE = ["preview", "doctor", "flush", "reset-id", "disable"]  # they say something new each time
+DONE = ["preview", "doctor", "flush", "reset-id", "disable"]  # their output differs each time
 
 
 @pytest.mark.parametrize("name", [*SHOWN, *DONE])

@@ -1,4 +1,4 @@
-"""The catalog is closed: whatever is said, what is stored is in it, and what is not in it does not leave."""
+"""The catalog is closed: whatever is recorded, only values in the catalog are stored and sent."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def an_event() -> dict[str, Any]:
     return found
 
 
-def test_an_event_is_the_json_of_the_contract() -> None:
+def test_an_event_is_the_documented_json() -> None:
     assert an_event() == {
         "event": "service_enabled",
         "uuid": "00010203-0405-4607-8809-0a0b0c0d0e0f",
@@ -61,7 +61,7 @@ def test_an_event_is_the_json_of_the_contract() -> None:
     }
 
 
-def test_the_events_and_their_properties_are_those_of_the_contract() -> None:
+def test_the_events_and_their_properties_are_these() -> None:
     found = {name: [p.name for p in event.properties] for name, event in events.EVENTS.items()}
 
     assert found == {

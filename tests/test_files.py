@@ -1,4 +1,4 @@
-"""Replacing a file, and making a folder: whole or not at all, for this user alone, and never through a link."""
+"""Replacing a file and creating a folder: atomic, private, and never through a link."""
 
 from __future__ import annotations
 

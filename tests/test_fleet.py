@@ -1,4 +1,4 @@
-"""`make fleet` plays a host as the product behaves: small cases counted by hand, and the product itself beside it."""
+"""`make fleet` simulates a host as the product behaves: small cases counted by hand, and compared with the product."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_a_run_begins_no_request_after_its_time() -> None:
 def test_the_product_makes_its_requests_at_the_same_moments(
     seed: int, here: Checkout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Plays the real linger, run and spool beside the model: the same commands, the same dice, a clock that jumps."""
+    """Runs the real linger, run and spool with the commands, random numbers and simulated clock of the model."""
     dice = Random(seed)
     commands = sorted(dice.uniform(0, 3600) for _ in range(80))
     world = Flapping()

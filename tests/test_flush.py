@@ -1,4 +1,4 @@
-"""The flusher: what happens to events at each outcome, and when it comes back. Real HTTP to the receiver."""
+"""The flusher: what happens to events after each answer, and when it runs again. Real HTTP to the receiver."""
 
 from __future__ import annotations
 
@@ -10,12 +10,10 @@ import time
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 from freezegun import freeze_time
-from hypothesis import given
-from hypothesis import strategies as st
 
 from onramp_analytics import __version__, detached, events, flush
 from onramp_analytics import checkout as checkouts
@@ -24,14 +22,9 @@ from onramp_analytics.outbox.history import State
 from onramp_analytics.outbox.segments import Pending
 from onramp_analytics.posthog.outcome import (
     MISCONFIGURED,
-    OFF,
     OUT_OF_TIME,
-    REJECTED,
-    TOO_LARGE,
     UNLIKE_POSTHOG,
     UNREACHED,
-    Kind,
-    Outcome,
 )
 from onramp_analytics.receiver import CAPTIVE_PORTAL, OK, Answer, Receiver, Request
 from onramp_analytics.spool import LONGEST_WAIT, Spool
@@ -54,7 +47,7 @@ def fill(checkout: Checkout, count: int, *, first: int = 0, distinct_id: str = I
 
 
 def run(checkout: Checkout, seconds: float = 20.0, *, everything: bool = False, at_once: bool = True) -> State:
-    """Do what a flusher does once it holds its lock."""
+    """Run as a flusher does after it has taken its lock."""
     os.close(checkout.spool.make_folder())
     with locks.flusher_lock(checkout.spool) as held:
         assert held
@@ -76,66 +69,7 @@ def no_waiting_between_tries(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("onramp_analytics.posthog.sender.random.random", lambda: 0.01)
 
 
-# -- the rules ---------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("kind", [UNREACHED, UNLIKE_POSTHOG, MISCONFIGURED])
-@given(failures=st.integers(1, 10_000), jitter=st.floats(0, 1), retry_after=st.floats(0, 1e12))
-def test_the_next_try_is_later_than_asked_and_never_beyond_a_day(
-    kind: Kind, failures: int, jitter: float, retry_after: float
-) -> None:
-    when = flush.next_try(Outcome(kind, retry_after=retry_after), failures, 0.0, jitter)
-
-    assert 1 <= when <= LONGEST_WAIT
-    assert when >= min(retry_after, LONGEST_WAIT)
-    assert when <= max(flush.BACK_OFF[kind][1], retry_after, 1)
-
-
-def test_the_back_off_doubles_to_its_longest() -> None:
-    pauses = [flush.next_try(Outcome(UNREACHED), failures, 0, 1.0) for failures in range(1, 12)]
-
-    assert pauses[:4] == [60, 120, 240, 480]
-    assert pauses[-1] == 6 * 3600
-
-
-def test_wrong_settings_are_tried_again_after_hours() -> None:
-    assert flush.next_try(Outcome(MISCONFIGURED), 1, 0, 1.0) == 3600
-    assert flush.next_try(Outcome(MISCONFIGURED), 9, 0, 1.0) == 12 * 3600
-
-
-@given(st.lists(st.integers(1, 1 << 20), max_size=300))
-def test_a_batch_is_a_hundred_events_and_a_mebibyte_at_most(sizes: list[int]) -> None:
-    found = [Pending({}, bytes(size), 0) for size in sizes]
-
-    made = list(flush.batches(found))
-
-    assert [p for batch in made for p in batch] == found
-    for batch in made:
-        assert 1 <= len(batch) <= 100
-        assert sum(len(p.line) for p in batch) <= 1 << 20
-
-
-@pytest.mark.parametrize("kind", sorted(set(get_args(Kind)) - {OFF, OUT_OF_TIME}))
-def test_every_kind_of_answer_has_an_action(kind: Kind) -> None:
-    assert flush.action(kind, 1, accepted=0, doubts=0)
-    assert (flush.ACTIONS[kind] == "keep") == (kind in flush.BACK_OFF)
-
-
-@given(size=st.integers(1, 100), accepted=st.integers(0, 1000), doubts=st.integers(1, 1000))
-def test_an_event_is_refused_only_alone_and_by_a_server_that_takes_others(
-    size: int, accepted: int, doubts: int
-) -> None:
-    found = {flush.action(kind, size, accepted=accepted, doubts=doubts) for kind in (REJECTED, TOO_LARGE)}
-
-    if accepted:
-        assert found == {"split" if size > 1 else "refuse"}
-    elif doubts >= 32:
-        assert found == {"give up"}
-    else:
-        assert found == {"split" if size > 1 else "suspect"}
-
-
-# -- each row of the contract's table ----------------------------------------------------------------------------------
+# -- each row of the table in docs/protocol.md -------------------------------------------------------------------------
 
 
 def test_accepted_events_move_to_the_sent_log(here: Checkout, receiver: Receiver) -> None:
@@ -285,7 +219,7 @@ def test_a_retry_after_of_a_year_is_a_day(here: Checkout, receiver: Receiver) ->
 
 
 def poison(*bad: str) -> Any:
-    """An answer as PostHog gives it when one event of a batch is bad: none is taken."""
+    """PostHog's answer if one event of a batch is bad; it accepts none."""
 
     def choose(request: Request) -> Answer | None:
         return Answer(400, b"this event is bad") if {*uuids(request.events)} & {*bad} else None
@@ -602,11 +536,11 @@ def test_what_was_sent_under_an_identifier_that_was_reset_meanwhile_is_not_remem
     assert history.sent(here.spool) == []
 
 
-# -- a 400 from something in between -----------------------------------------------------------------------------------
+# -- a 400 from another server -----------------------------------------------------------------------------------------
 
 
 def test_a_host_that_refuses_everything_costs_no_event(here: Checkout, receiver: Receiver) -> None:
-    """Nginx answers so on a TLS port, and so do load balancers."""
+    """Nginx answers like this on a TLS port, and so do load balancers."""
     sent = fill(here, 1000)
     receiver.answer_always(lambda _request: Answer(400, b"The plain HTTP request was sent to HTTPS port"))
 
@@ -659,7 +593,7 @@ def test_a_run_that_ends_while_events_are_under_suspicion_keeps_them(here: Check
     assert pending(here) == sent
 
 
-# -- a day to look -----------------------------------------------------------------------------------------------------
+# -- events that are not due -------------------------------------------------------------------------------------------
 
 NOON = datetime(2026, 1, 3, 12, tzinfo=timezone.utc)
 
@@ -710,7 +644,7 @@ def test_a_spool_that_begins_with_a_young_event_is_not_claimed(here: Checkout) -
     assert os.path.exists(here.spool.file)
 
 
-def test_a_person_who_flushes_sends_what_is_too_young_too(here: Checkout, receiver: Receiver) -> None:
+def test_flush_also_sends_events_that_are_not_due(here: Checkout, receiver: Receiver) -> None:
     sent = fill(here, 2)
 
     assert daily(here, everything=True).sent == 2
@@ -781,7 +715,7 @@ def test_a_flusher_that_finds_nothing_due_never_loads_the_sdk(here: Checkout) ->
     assert here.spool.not_before() == schedule.next_day(time.time())
 
 
-# -- senders that never come to their end ------------------------------------------------------------------------------
+# -- flushers that never finish ----------------------------------------------------------------------------------------
 
 
 def test_senders_that_are_killed_each_time_are_counted_until_one_comes_to_its_end(

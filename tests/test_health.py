@@ -1,4 +1,4 @@
-"""The rules of `health` that need no command: what is a problem, and what is one only while analytics are on."""
+"""The rules of the checks that need no command: what is a problem, and when."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import pytest
 
 from onramp_analytics import consent, health
-from onramp_analytics.health import NOTE, OK, WRONG, Check
+from onramp_analytics.health import NOTE, OK, WRONG, Check, machine
 from tests.conftest import Checkout
 
 
@@ -32,12 +32,12 @@ def test_only_the_choice_itself_can_be_wrong_while_off(here: Checkout) -> None:
     [
         ("http://proxy.example.com:3128", "http://proxy.example.com:3128"),
         ("http://user:hunter2@proxy.example.com", "http://proxy.example.com with a password"),
-        ("http://[nonsense", "not a valid address"),
+        ("http://[nonsense", "not a valid URL"),
     ],
 )
 def test_the_password_of_a_proxy_is_never_shown(url: str, shown: str) -> None:
-    assert health._without_password(url) == shown
+    assert machine._without_password(url) == shown
 
 
 def test_without_a_proxy_there_is_none() -> None:
-    assert health._proxy({}) == Check("proxy", OK, "none")
+    assert machine.proxy({}) == Check("proxy", OK, "none")

@@ -1,4 +1,4 @@
-"""What make's words become, and the one container in which no flusher is started."""
+"""The events of a make command, and the container in which no flusher is started."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import subprocess
 import sys
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 
 import pytest
 from freezegun import freeze_time
@@ -17,9 +18,10 @@ from hypothesis import strategies as st
 
 import onramp_analytics
 from onramp_analytics import make_events, optin, spawn
+from onramp_analytics.outbox import segments
 from onramp_analytics.receiver import Receiver
 from onramp_analytics.spool import Spool
-from tests.conftest import KEY, Checkout
+from tests.conftest import KEY, Checkout, line
 from tests.onramp_checkout import build
 
 ENTRY = Path(onramp_analytics.__file__).with_name("make_entry.py")
@@ -40,7 +42,7 @@ ENTRY = Path(onramp_analytics.__file__).with_name("make_entry.py")
         (255, "exit_255"),
     ],
 )
-def test_a_status_of_make_is_named_as_the_contract_says(status: int, expected: str) -> None:
+def test_a_status_of_make_has_a_name_in_the_catalog(status: int, expected: str) -> None:
     assert make_events.error_type(status) == expected
 
 
@@ -54,7 +56,7 @@ def test_a_success_is_one_event_and_a_failure_two() -> None:
     ]
 
 
-def test_where_the_machine_tells_no_time_there_is_no_duration_to_tell() -> None:
+def test_without_an_uptime_no_duration_is_recorded() -> None:
     assert make_events.outcome("start", 0, "", "") == []
 
 
@@ -120,7 +122,7 @@ def test_everything_is_counted_again_in_each_half_of_a_year(counted: str, today:
 
 @pytest.fixture
 def counted(here: Checkout) -> Checkout:
-    """A checkout with consent, where what is enabled was counted, and no flusher touches the spool."""
+    """A checkout with consent after a full count, in which no flusher runs."""
     here.hold_back_flusher()
     compare(here)
     return here
@@ -233,6 +235,57 @@ def test_a_busy_lock_or_a_full_spool_repeats_an_event_and_never_loses_it(
     assert queued(counted) == [("service_enabled", "plex", "True")]
 
 
+def test_a_lock_file_deleted_by_hand_during_a_comparison_repeats_an_event_and_never_loses_it(
+    counted: Checkout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Race 7: a flusher takes a new lock, and is done with the spool before the event is in it."""
+    pread, calls = os.pread, []
+    counted.spool.write(line())
+
+    def deleted_and_finished(fd: int, size: int, at: int) -> bytes:
+        calls.append(fd)
+        if len(calls) == 1:  # the spool is open, and nothing is written
+            os.unlink(counted.spool.lock)
+            segment = segments.claim(counted.spool)
+            assert segment
+            segments.discard(counted.spool, segment)
+        return pread(fd, size, at)
+
+    monkeypatch.setattr("posix.pread", deleted_and_finished)
+    enable(counted, "services-enabled/plex.yml")
+    compare(counted)
+    compare(counted)
+
+    assert queued(counted) == [("service_enabled", "plex", "False")]
+
+
+def test_a_comparison_that_disable_overtakes_leaves_nothing(counted: Checkout) -> None:
+    optin.disable(counted.root)
+
+    compare(counted)
+
+    assert counted.files() == {"onramp.lock"}
+
+
+def test_a_comparison_that_was_stopped_under_the_lock_leaves_nothing_after_disable(
+    counted: Checkout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Race 3: it was stopped just before it lists the folders, and `disable` went on without the lock."""
+    listed = make_events.enabled
+
+    def disabled_meanwhile(*given: Any) -> Any:
+        os.unlink(counted.spool.lock)
+        optin.disable(counted.root)
+        os.close(counted.spool.make_folder())  # it may have been stopped just before it made the folder, too
+        return listed(*given)
+
+    monkeypatch.setattr(make_events, "enabled", disabled_meanwhile)
+    enable(counted, "services-enabled/plex.yml")
+    compare(counted)
+
+    assert counted.files() == {"onramp.lock", "services-enabled/plex.yml"}
+
+
 def test_a_damaged_list_is_written_again_without_events(counted: Checkout) -> None:
     enable(counted, "services-enabled/plex.yml")
     Path(os.fsdecode(counted.spool.folder), "enabled").write_bytes(b"2026-01-03\nservice pl")
@@ -335,7 +388,7 @@ def test_no_flusher_is_started_in_the_tool_container(
 
     def spawned(*words: object, **_options: object) -> int:
         started.append(words)
-        return os.getpid()  # no child of ours, so that it is never waited for
+        return os.getpid()  # not a child of this process, so that it is never waited for
 
     monkeypatch.setattr(posix, "posix_spawn", spawned)
     monkeypatch.setattr(spawn, "_started", set())

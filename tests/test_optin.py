@@ -1,4 +1,4 @@
-"""Opting in and out: what is written, what is deleted, and which processes are ended."""
+"""Opting in and out: what is written and deleted, and which processes are ended."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ HOLD = (
 
 
 @pytest.mark.parametrize("how", ["locked", "open"])
-def test_disable_ends_nobody_who_merely_holds_the_lock(
+def test_disable_ends_no_process_that_merely_holds_the_lock(
     here: Checkout, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
     monkeypatch.setattr(locks, "LONGEST_GOODBYE", 0.5)
@@ -181,6 +181,36 @@ def test_disable_in_a_copy_leaves_the_original_on(opted_in: Checkout) -> None:
 
     assert opted_in.status()["on"]
     assert not copy.status()["on"]
+
+
+def test_after_disable_no_older_onramp_lock_brings_consent_back(checkout: Checkout) -> None:
+    checkout.run("enable")
+    older = checkout.lock.read_bytes()
+    checkout.lock.unlink()
+    checkout.run("enable")
+
+    checkout.run("disable")
+    checkout.lock.write_bytes(older)
+
+    assert not checkout.status()["on"]
+    assert state_files(checkout) == []
+
+
+def test_reset_id_that_is_killed_halfway_never_counts_everything_again(
+    here: Checkout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here.hold_back_flusher()
+    make_events.compare(here.root, os.environb)
+
+    def killed(*_given: object, **_more: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(optin.segments, "purge", killed)
+    with pytest.raises(KeyboardInterrupt):
+        optin.reset_id(here.root)
+
+    assert consent.ask(os.environb, here.root).id != ID
+    assert (here.path / "onramp.spool.d/enabled").read_text().startswith(make_events.NEVER)
 
 
 def test_enable_clears_the_back_off_of_a_failure(here: Checkout) -> None:

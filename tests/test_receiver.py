@@ -1,4 +1,4 @@
-"""The embedded receiver answers as PostHog does, or as it is told to: what the demo and the tests stand on."""
+"""The local server responds like PostHog, or with the answers that a test sets."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def test_errors_are_plain_text(receiver: Receiver) -> None:
     assert answer.text == "API key is not valid"
 
 
-def test_it_misbehaves_as_often_as_it_is_told_and_then_not_any_more(receiver: Receiver) -> None:
+def test_it_gives_each_set_answer_once(receiver: Receiver) -> None:
     receiver.answer_next(CAPTIVE_PORTAL, Answer(503, b"busy", (("Retry-After", "7"),)))
 
     answers = [requests.post(receiver.url + "/batch/", json=batch(GOOD), timeout=5) for _ in range(3)]
@@ -116,7 +116,7 @@ def test_it_misbehaves_as_often_as_it_is_told_and_then_not_any_more(receiver: Re
     assert receiver.accepted == [GOOD]
 
 
-def test_it_asks_each_time_when_it_is_told_to(receiver: Receiver) -> None:
+def test_a_function_can_choose_each_answer(receiver: Receiver) -> None:
     receiver.answer_always(lambda arrived: Answer(429) if len(arrived.events) > 1 else None)
 
     many = requests.post(receiver.url + "/batch/", json=batch(GOOD, GOOD), timeout=5)

@@ -1,4 +1,4 @@
-"""`onramp.lock`: ours are eight keys, everything else is somebody else's and stays as it is."""
+"""`onramp.lock`: eight keys are ours, and every other line stays as it is."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_a_new_file_is_readable_by_all_and_an_old_one_keeps_its_mode(tmp_path: P
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
 def test_another_users_file_says_nothing_and_a_change_makes_it_ours(tmp_path: Path) -> None:
-    """Its owner is who agreed, so `enable` replaces it; the lines of others stay."""
+    """The owner is the user who agreed, so `enable` replaces the file; the lines of others stay."""
     file = tmp_path / "onramp.lock"
     file.write_bytes(b"OTHER=1\nANALYTICS_ENABLED=1\n")
     os.chown(file, STRANGER, STRANGER)
@@ -147,7 +147,7 @@ def test_remove_leaves_what_others_wrote_and_no_empty_file(tmp_path: Path) -> No
 def test_a_change_that_was_overtaken_by_another_one_changes_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A process was stopped in the middle, and `disable` went on without its lock."""
+    """A process is stopped in the middle, and `disable` continues without the lock."""
     updated, file = settings.updated, tmp_path / "onramp.lock"
 
     def overtaken(content: bytes, changes: dict[bytes, bytes | None]) -> bytes:

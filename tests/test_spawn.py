@@ -1,4 +1,4 @@
-"""`spawn.py`: when an uploader is started, with which environment, and that no zombie stays."""
+"""When a flusher is started, with which environment, and that no zombie stays."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.conftest import Checkout, wait_until
 
 @pytest.fixture
 def started(monkeypatch: pytest.MonkeyPatch) -> list[tuple[list[str | bytes], dict[bytes, bytes]]]:
-    """What would have been started: the command and its environment."""
+    """The command that would be started, and its environment."""
     found: list[tuple[list[str | bytes], dict[bytes, bytes]]] = []
 
     def noted(command: list[str | bytes], environ: dict[bytes, bytes]) -> int:

@@ -1,4 +1,4 @@
-"""The spool on disk: nothing that was stored is lost, and nothing else is touched. Real files, real locks."""
+"""The spool on disk: no stored event is lost, and no other file is touched. Real files, real locks."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def test_what_is_not_our_spool_is_not_written_to(spool: Spool, file: Path, tmp_p
 
 
 def test_a_full_disk_leaves_whole_lines_only(spool: Spool, file: Path) -> None:
-    """RLIMIT_FSIZE cuts a write short exactly as a disk that fills up does."""
+    """RLIMIT_FSIZE shortens a write exactly as a full disk does."""
     code = (
         "import resource, sys; from onramp_analytics.spool import Spool\n"
         f"resource.setrlimit(resource.RLIMIT_FSIZE, ({len(line()) * 2 + 50},) * 2)\n"
@@ -124,7 +124,7 @@ def test_a_full_disk_leaves_whole_lines_only(spool: Spool, file: Path) -> None:
     assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] == resource.RLIM_INFINITY
 
 
-# -- whose files these are ---------------------------------------------------------------------------------------------
+# -- files of other users ----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
@@ -189,7 +189,7 @@ def test_a_stamp_that_is_a_hard_link_is_not_set(tmp_path: Path, spool: Spool, fo
     assert victim.stat().st_mtime == before
 
 
-# -- the lock, and what happens while it is busy -----------------------------------------------------------------------
+# -- the lock, while it is free and while it is busy -------------------------------------------------------------------
 
 
 def test_the_lock_excludes_and_is_free_again_when_its_descriptor_is_closed(spool: Spool) -> None:
@@ -202,7 +202,7 @@ def test_the_lock_excludes_and_is_free_again_when_its_descriptor_is_closed(spool
     os.close(again)
 
 
-def test_a_fifo_in_the_place_of_the_lock_hangs_nobody(spool: Spool) -> None:
+def test_a_fifo_in_the_place_of_the_lock_hangs_no_command(spool: Spool) -> None:
     os.mkfifo(spool.lock)
 
     assert spool.append(line(), yes) == "stored"
@@ -285,7 +285,7 @@ def test_consent_that_goes_while_an_event_is_spilled_takes_it_back(spool: Spool)
 def test_a_tracker_that_was_stopped_under_the_lock_takes_its_event_back_after_disable(
     spool: Spool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Race 3: it was stopped just before its write, and `disable` went on without the lock."""
+    """Race 3: a tracker is stopped just before its write, and `disable` continues without the lock."""
     write, answers = Spool.write, iter([True, False])
 
     def disabled_meanwhile(spool: Spool, lines: bytes) -> str:
@@ -346,7 +346,7 @@ def test_eight_processes_and_a_claimer_lose_no_event(spool: Spool) -> None:
     assert sorted(uuids(spool)) == sorted(uuid_of(n * 1000 + k) for n in range(8) for k in range(200))
 
 
-def test_a_writer_killed_at_any_moment_costs_nobody_elses_event(spool: Spool) -> None:
+def test_a_writer_killed_at_any_moment_loses_no_event_of_others(spool: Spool) -> None:
     """Race 4."""
     code = (
         "import sys; from onramp_analytics import events; from onramp_analytics.spool import Spool\n"

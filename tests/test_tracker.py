@@ -1,4 +1,4 @@
-"""`onramp_analytics.track`, as a program calls it: from threads, from asyncio, after a fork, and never in its way."""
+"""`onramp_analytics.track` as a program calls it: from threads, from asyncio and after a fork."""
 
 from __future__ import annotations
 

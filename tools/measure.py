@@ -1,4 +1,4 @@
-"""A plugin of coverage's, for `make cover`: it follows what we start without `site`, where coverage cannot get in.
+"""A plugin for coverage, for `make cover`: it measures processes that run without `site`.
 
 The flusher's first life and what make runs are `python -IS …` with an environment cut down to what they need. So that
 they are measured, `sys.executable` becomes a script that leaves out -IS and says to coverage what to do; and coverage

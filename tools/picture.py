@@ -22,7 +22,7 @@ WIDTH = 96  # columns
 FORM = re.sub(r"@font-face \{\{.*?\}\}\s*", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL)
 SESSION = (
     ("make analytics-enable", 0),
-    ("make enable-service plex", 2),  # events that are recorded when the next command begins
+    ("make enable-service plex", 2),  # events that it has recorded when the next command begins
     (f"make enable-service {PRIVATE}", 4),
     ("make analytics-show-pending", 4),
     ("make analytics-disable", 0),

@@ -15,7 +15,7 @@ from onramp_analytics import consent, events, make_events
 from onramp_analytics.cli.common import as_json, checkout, counted, echo
 from onramp_analytics.errors import CouldNot, Misconfigured
 from onramp_analytics.outbox.history import Counts
-from onramp_analytics.outbox.overview import Outbox
+from onramp_analytics.outbox.overview import Outbox, batches
 from onramp_analytics.outbox.segments import Pending
 from onramp_analytics.posthog import destination
 from onramp_analytics.posthog.destination import Destination
@@ -36,8 +36,6 @@ def preview(context: click.Context, *, as_json: bool) -> None:
     Makes the request to a temporary server on this machine. The queued events stay queued. While analytics are off,
     shows the events that `enable` would queue. If there are none, shows one example of each event.
     """
-    from onramp_analytics import flush  # loads posthog
-
     root = checkout(context)
     what, found = _found(root)
     shown, wrong = _shown(root)
@@ -45,7 +43,7 @@ def preview(context: click.Context, *, as_json: bool) -> None:
         click.echo(f"{what}\n")
         if wrong:
             click.echo(echo(f"Events are not sent yet ({wrong}), so the address and the key are examples.\n"))
-    for batch in flush.batches(found):
+    for batch in batches(found):
         _show(_request(shown, batch), shown, as_json=as_json)
     if not as_json:
         click.echo("Nothing was sent: the request went only to a temporary server on this machine.")

@@ -1,1 +1,1 @@
-"""For the maintainers of OnRamp: the questions, their queries, and PostHog's application."""
+"""Show results to the maintainers and users of OnRamp: queries, PostHog's application, and the public page."""

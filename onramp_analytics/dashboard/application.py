@@ -1,19 +1,20 @@
-"""PostHog's application as a maintainer uses it: the API behind a personal key.
+"""Use the API of PostHog's application, with a maintainer's personal key.
 
-It is not what takes events: it has another address, another key, other failures, and a person who waits for it.
+It is separate from the server that receives events: it has another address, another key and other errors, and the user
+waits for it.
 
-What it relies on was read off PostHog's documentation (posthog.com/docs/api, …/docs/api/queries, …/docs/api/scopes) and
+These facts are from PostHog's documentation (posthog.com/docs/api, …/docs/api/queries, …/docs/api/scopes) and
 its public sources (`DashboardSerializer` in products/dashboards/backend/api/dashboard.py, `InsightSerializer` in
 products/product_analytics/backend/api/insight.py):
 
-- The application is at us.posthog.com and eu.posthog.com; us.i and eu.i take events only.
+- The application is at us.posthog.com and eu.posthog.com; us.i and eu.i only receive events.
 - A personal key is sent as `Authorization: Bearer phx_…`. A missing scope is a 403 that names it. Errors are JSON
   objects with a `detail`.
-- `/api/projects/ID/dashboards/` and `…/insights/` list by GET in pages (`results`, `next`, by `limit` and `offset`),
-  without what was deleted, create by POST (201) and change by PATCH on `…/NUMBER/`.
-- `insights` narrows its list by `dashboards=[NUMBER]`, leaves out the results with `basic=true`, and takes a
-  `query` of the kind `DataVisualizationNode` and, when creating, the `dashboards` to put it on. A PATCH without
-  `dashboards` leaves it where it is. `dashboard_tiles` says where that is.
+- `/api/projects/ID/dashboards/` and `…/insights/` are listed without the deleted ones by GET in pages
+  (`results`, `next`, by `limit` and `offset`), created by POST (201), and changed by PATCH on `…/NUMBER/`.
+- `insights` filters its list by `dashboards=[NUMBER]`, omits the results with `basic=true`, and accepts a `query` of
+  the kind `DataVisualizationNode` and, on creation, the `dashboards` that show it. A PATCH without `dashboards` does
+  not change them. `dashboard_tiles` lists them.
 - `/api/projects/ID/query/` answers a `HogQLQuery` with `columns`, `results` and `hasMore`, from a cache unless
   `refresh` is `force_blocking`. It cuts an answer at 100 rows unless the query has a limit, and at 50,000 always.
 - The same address checks a query of the kind `HogQLMetadata` without running it (`isValid`, `errors`).
@@ -39,7 +40,7 @@ KEY_VARIABLE = "POSTHOG_PERSONAL_API_KEY"
 PROJECT_VARIABLE = "POSTHOG_PROJECT_ID"
 
 TIMEOUT = (10.0, 60.0)  # seconds to connect and between two bytes; PostHog stops a query after 10 or 60 s
-PAGE = 100  # PostHog's own default for a page of a list
+PAGE = 100  # PostHog's default size of a page
 PAUSE = 60.0  # seconds to wait after a 429, once
 
 TO_WRITE = "dashboard:write and insight:write"
@@ -55,7 +56,7 @@ _WHAT_TO_DO = {
 
 
 class _Bearer(AuthBase):
-    """Put the key into its header, and take nothing from `~/.netrc`."""
+    """Send the key in its header, and ignore `~/.netrc`."""
 
     def __init__(self, key: str) -> None:
         self.key = key
@@ -78,8 +79,8 @@ class Application:
     """One project in PostHog's application. Sends the key to `host` and nowhere else.
 
     Attributes:
-        scopes: what the key needs, for the sentence about a key that lacks them.
-        pause: waits that many seconds.
+        scopes: the scopes that the key needs, for the error.
+        pause: waits for a number of seconds.
     """
 
     host: str
@@ -89,14 +90,14 @@ class Application:
     pause: Callable[[float], object] = time.sleep
 
     def query(self, text: str, name: str) -> Answer:
-        """Run a query and return its whole answer, never one from a cache.
+        """Run a query and return its complete answer, never from a cache.
 
         Args:
             text: the query, in HogQL.
-            name: what PostHog's log of queries shows.
+            name: its name in PostHog's query log.
 
         Raises:
-            CouldNot: PostHog did not run it, or has more rows than it gives.
+            CouldNot: PostHog did not run it, or did not return all rows.
         """
         query = {"kind": "HogQLQuery", "query": text}
         answer = self._ask_query({"query": query, "refresh": "force_blocking", "name": f"onramp-analytics {name}"})
@@ -108,7 +109,7 @@ class Application:
         return Answer(columns, rows)
 
     def check(self, text: str) -> str:
-        """Let PostHog check a query without running it. Returns what is wrong with it, or "".
+        """Let PostHog check a query without running it. Returns what is wrong; empty if it is valid.
 
         Raises:
             CouldNot: PostHog did not check it.
@@ -143,10 +144,10 @@ class Application:
             offset, more = offset + PAGE, bool(page.get("next"))
 
     def create(self, what: str, body: dict[str, Any]) -> int:
-        """Make one of "dashboards" or "insights" and return its number.
+        """Create one of "dashboards" or "insights" and return its number.
 
         Raises:
-            CouldNot: PostHog did not do it, or what answers is not PostHog.
+            CouldNot: PostHog did not do it, or the server is not PostHog.
         """
         number = self._ask("POST", f"{what}/", json=body).get("id")
         if not isinstance(number, int):
@@ -165,13 +166,13 @@ class Application:
         with requests.Session() as session:
             session.auth = _Bearer(self.key)
             session.headers["User-Agent"] = f"onramp-analytics/{__version__}"
-            session.trust_env = not destination.is_loopback(self.host)  # no proxy stands between us and this machine
+            session.trust_env = not destination.is_loopback(self.host)  # no proxy for this machine
             try:
                 response = session.request(
                     method,
                     f"{self.host}/api/projects/{self.project}/{path}",
                     timeout=TIMEOUT,
-                    allow_redirects=False,  # the key goes where the user said, and no further
+                    allow_redirects=False,  # the key is sent only to the chosen host
                     **content,
                 )
             except requests.RequestException as error:
@@ -198,7 +199,7 @@ class Application:
 
 
 class _TooMany(CouldNot):
-    """A 429, and how many seconds to wait."""
+    """A 429, and the seconds to wait."""
 
     def __init__(self, sentence: str, seconds: float) -> None:
         super().__init__(sentence)
@@ -206,7 +207,7 @@ class _TooMany(CouldNot):
 
 
 def _seconds(retry_after: str) -> float:
-    """Return how long to wait: what the header says, up to a minute; a minute without it."""
+    """Return the seconds to wait: those of the header, at most a minute; a minute without the header."""
     return min(float(retry_after), PAUSE) if retry_after.isascii() and retry_after.isdigit() else PAUSE
 
 
@@ -223,11 +224,10 @@ def from_environ(environ: Mapping[str, str], scopes: str = TO_WRITE) -> Applicat
 
     Args:
         environ: the environment.
-        scopes: what the key needs, to be named where it is missing.
+        scopes: the scopes that the key needs, for the error if it is missing.
 
     Raises:
-        Misconfigured: the personal key, the project's number or the host is missing or cannot be right. Never quotes a
-            key.
+        Misconfigured: the personal key, the project or the host is missing or not valid. A key is never quoted.
     """
     return Application(destination.application(environ), project(environ), _key(environ, scopes), scopes)
 

@@ -1,4 +1,4 @@
-"""The pages that were published: what one holds as JSON, their history, what changed between them. Pure functions."""
+"""Convert published pages and their history to JSON and back, and compare pages. Pure functions."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from onramp_analytics.dashboard.rounding import Counts, Row, percent
 
 VERSION = 1  # of results.json and history.json
-DAYS = 90  # a page covers so many days
+DAYS = 90  # that a page covers
 LATE = timedelta(days=14)  # after its last day: events arrive late
 PAUSE = timedelta(weeks=4)  # between two pages
 A_YEAR = timedelta(days=364)  # 13 pages of four weeks
@@ -22,7 +22,7 @@ class Page:
     Attributes:
         first: the first day that it covers.
         last: the last one.
-        made: the day on which it was made.
+        made: the day on which it was created.
         at_least: the fewest installations that it shows.
     """
 
@@ -34,7 +34,7 @@ class Page:
 
 
 def days(made: date) -> tuple[date, date]:
-    """Return the first and the last day of a page that is made on that day."""
+    """Return the first and the last day of a page that is created on a day."""
     last = made - LATE
     return last - timedelta(days=DAYS - 1), last
 
@@ -65,10 +65,10 @@ def _command(row: Row, whole: int) -> dict[str, Any]:
 
 
 def from_json(found: Any) -> Page:
-    """Return a page that was published.
+    """Return a published page from its JSON.
 
     Raises:
-        ValueError: it is of another version, or not a page.
+        ValueError: it has another version, or is not a page.
     """
     try:
         if found["version"] != VERSION:
@@ -105,7 +105,7 @@ def history_from_json(found: Any) -> list[Page]:
 
 
 def next_day(history: list[Page]) -> date | None:
-    """Return the first day on which another page can be made; None before the first page."""
+    """Return the first day on which another page can be created; None before the first page."""
     return history[-1].made + PAUSE if history else None
 
 
@@ -117,7 +117,7 @@ def a_year_before(page: Page, history: list[Page]) -> Page | None:
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What changed since another page: (name, rounded difference), and the names that came and went."""
+    """The changes since another page: (name, rounded difference) pairs, and the new and removed names."""
 
     rising: list[tuple[str, int]]
     falling: list[tuple[str, int]]
@@ -126,7 +126,7 @@ class Changes:
 
 
 def changes(now: list[Row], before: list[Row]) -> Changes:
-    """Return what changed between two lists, the largest change first."""
+    """Return the changes between two lists, the largest first."""
     ours, theirs = of(now), of(before)
     moved = [(name, ours[name] - theirs[name]) for name in ours.keys() & theirs.keys()]
     moved.sort(key=lambda change: (-abs(change[1]), change[0]))

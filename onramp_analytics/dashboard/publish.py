@@ -1,7 +1,7 @@
-"""Publish the page of results: ask PostHog when it is time, and write the site into a folder.
+"""Publish the page of results: query PostHog if a page is due, and write the site into a folder.
 
-What was published is never computed again: `history.json` is replaced first, and the rest of the site is made from it.
-So a run that was stopped half-way, or that comes before it is time for another page, rebuilds the same pages.
+Published numbers are never computed again: `history.json` is replaced first, and the rest of the site is built from it.
+So a run after an interrupted one, or before the next page is due, rebuilds the same pages.
 """
 
 from __future__ import annotations
@@ -29,20 +29,20 @@ ASKED = (
 
 
 def publish(application: Application, folder: Path, made: date, at_least: int, link: Link) -> str:
-    """Add a page to the site if it is time for one, and write the site.
+    """Add a page to the site if one is due, and write the site.
 
     Args:
         application: the PostHog project.
-        folder: of the site; holds `decisions.md` if the maintainers wrote one.
+        folder: the folder of the site, which may hold a `decisions.md` of the maintainers.
         made: today.
         at_least: the fewest installations that are shown.
         link: see `site`.
 
     Returns:
-        One sentence that says what was done.
+        One sentence about what was done.
 
     Raises:
-        CouldNot: PostHog did not answer, or the folder cannot be read or written. Nothing was changed then.
+        CouldNot: PostHog did not answer, or the folder cannot be read or written. Nothing has changed.
     """
     history = read_history(folder)
     wait = pages.next_day(history)
@@ -61,7 +61,7 @@ def publish(application: Application, folder: Path, made: date, at_least: int, l
 
 
 def asked(made: date, history: list[Page]) -> dict[str, str]:
-    """Return what a page that is made on a day asks PostHog: the name of a query -> its text."""
+    """Return the queries for a page that is created on a day: name -> text."""
     first, last = pages.days(made)
     period = queries.between(first, last, made)
     known = _period(history[-1]) if history else queries.nothing_before(first)
@@ -73,7 +73,7 @@ def check(application: Application, made: date) -> None:
     """Let PostHog check each query of the page without running it.
 
     Raises:
-        CouldNot: it does not take one of them.
+        CouldNot: PostHog rejects one of them.
     """
     for name, text in asked(made, []).items():
         wrong = application.check(text)
@@ -94,10 +94,10 @@ def _period(page: Page) -> Period:
 
 
 def read_history(folder: Path) -> list[Page]:
-    """Return the pages that were published into a folder; none if it holds no site.
+    """Return the pages of the site in a folder; none if there is no site.
 
     Raises:
-        CouldNot: there is a site whose history cannot be read. It is never started over.
+        CouldNot: there is a site whose history cannot be read. It is never overwritten.
     """
     path = folder / HISTORY
     try:
@@ -113,7 +113,7 @@ def read_history(folder: Path) -> list[Page]:
 
 
 def rebuild(folder: Path, history: list[Page], link: Link) -> None:
-    """Write the site from its history.
+    """Write the site that follows from its history.
 
     Raises:
         CouldNot: a file cannot be read or written.

@@ -1,7 +1,7 @@
-"""The queries: the files of `queries/`, with their placeholders filled in.
+"""Load the queries in `queries/`, and fill in their placeholders.
 
-One query answers one question, for the maintainers' tiles and for the public page alike. What differs is the period,
-and which installations count; `Period` says both.
+Each query answers one question, both for the maintainers' tiles and for the public page. Only the period and the
+installations that count differ, which `Period` sets.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ from datetime import date, timedelta
 from importlib import resources
 
 _FILES = resources.files(__package__) / "queries"
-APART = 7  # days: the public page counts an installation whose events arrived on two days at least a week apart
+APART = 7  # days: the public page counts installations whose events arrived on two days at least a week apart
 
 
 @dataclass(frozen=True, slots=True)
 class Period:
-    """The days that a query is about, as HogQL: the first, the last, and the last day of arrival.
+    """The period of a query, as HogQL: the first day, the last day, and the last day of arrival.
 
     Attributes:
-        apart: an installation counts if its events arrived on two days that are so many days apart.
+        apart: an installation counts if its events arrived on two days that are this number of days apart.
     """
 
     first: str
@@ -30,7 +30,7 @@ class Period:
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A query: its name, the question that it answers, PostHog's word for how it is shown, and its usual days."""
+    """A query: its name, its question, PostHog's name of its chart, and the days of its usual period."""
 
     name: str
     question: str
@@ -40,7 +40,7 @@ class Query:
 
 
 def tiles() -> list[Query]:
-    """Return the queries of the dashboard in their order, that of the files' names."""
+    """Return the queries of the dashboard, in the order of their file names."""
     names = sorted(file.name for file in _FILES.iterdir() if file.name[0].isdigit())
     return [_query(_read(name)) for name in names]
 
@@ -51,12 +51,12 @@ def named(name: str) -> Query:
 
 
 def latest(days: int) -> Period:
-    """Return the last `days` days, today included, whenever the query runs."""
+    """Return the last `days` days before the query runs, including today."""
     return Period(f"today() - interval {days - 1} day", "today()", "today()")
 
 
 def between(first: date, last: date, made: date, apart: int = APART) -> Period:
-    """Return fixed days: the same question later has the same answer, while PostHog keeps the events."""
+    """Return a fixed period, for which the answer does not change while PostHog keeps the events."""
     return Period(f"toDate('{first}')", f"toDate('{last}')", f"toDate('{made}')", apart)
 
 
@@ -65,8 +65,8 @@ def fill(text: str, period: Period, known: Period | None = None) -> str:
 
     Args:
         text: the query.
-        period: the days, and which installations count.
-        known: which installations counted before; only `NEW_INSTALLATIONS` asks for them.
+        period: the days, and the installations that count.
+        known: the installations that counted before; only `NEW_INSTALLATIONS` uses them.
     """
     if known:
         text = text.replace("{known}", _installations(known))
@@ -74,7 +74,7 @@ def fill(text: str, period: Period, known: Period | None = None) -> str:
 
 
 def new_installations() -> str:
-    """Return the query that counts the installations of a page that the page before did not count."""
+    """Return the query that counts the installations that the previous page did not count."""
     return _read("new-installations.sql")
 
 
@@ -90,7 +90,7 @@ def _days(text: str, period: Period) -> str:
 
 
 def nothing_before(day: date) -> Period:
-    """Return a period in which no installation counts, for a page that has none before it."""
+    """Return a period in which no installation counts, for the first page."""
     return between(day, day - timedelta(days=1), date(1970, 1, 1))
 
 

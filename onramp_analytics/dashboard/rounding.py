@@ -1,7 +1,7 @@
-"""The rule for what is published: the public page counts installations, and never exactly.
+"""Round the counts of installations for the public page, which never shows an exact number.
 
-Every count that comes in becomes r(n) here, and nothing else of an answer is passed on. So order, shares, bars, changes
-and files are made from r(n) alone, and no exact number can reach a page. Pure functions of values.
+Every count becomes r(n) here, and nothing else of an answer is passed on. So the order, shares, bars, changes and files
+follow from r(n) alone, and no exact number can reach a page. Pure functions of values.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-AT_LEAST = 5  # installations: fewer are never shown
+AT_LEAST = 5  # installations; fewer are never shown
 ENOUGH_FOR_A_DURATION = 10  # installations
 
 
@@ -29,11 +29,11 @@ class Answer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A name and on how many installations it is, rounded; for a command also how many of them it failed on.
+    """A name and its number of installations, rounded; for a command also the number on which it failed.
 
     Attributes:
-        failed_on: installations, rounded; 0 is fewer than five, or none.
-        seconds: the typical duration, to one significant digit; None where too few installations tell.
+        failed_on: installations, rounded; 0 means fewer than five.
+        seconds: the typical duration, to one significant digit; None if too few installations report it.
     """
 
     name: str
@@ -44,7 +44,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """What a page is made from: installations, rounded, and nothing else."""
+    """The content of a page: rounded numbers of installations, and nothing else."""
 
     active: int = 0
     with_services: int = 0
@@ -59,7 +59,7 @@ def r(n: int, at_least: int = AT_LEAST) -> int:
 
     Args:
         n: the exact number.
-        at_least: what would be less is 0; never below five.
+        at_least: smaller results become 0; never below five.
     """
     step = 5 if n < 100 else 10 ** (len(str(n)) - 2)
     rounded = n // step * step
@@ -67,7 +67,7 @@ def r(n: int, at_least: int = AT_LEAST) -> int:
 
 
 def percent(part: int, whole: int) -> int:
-    """Return the share of a rounded count in another one, in whole percent."""
+    """Return the share of a rounded count in another one, in percent."""
     return round(100 * part / whole) if whole else 0
 
 
@@ -79,15 +79,15 @@ def one_digit(seconds: float) -> float:
 
 
 def enough_new(answer: Answer) -> bool:
-    """Tell whether enough installations are new since the last page to make another one."""
+    """Return whether enough installations are new since the last page for another one."""
     return r(_cells(answer)[0]["installations"]) > 0
 
 
 def counts(answers: Mapping[str, Answer], at_least: int = AT_LEAST) -> Counts:
-    """Return what a page may show.
+    """Return the rounded counts that a page may show.
 
     Args:
-        answers: the name of a query -> its exact answer.
+        answers: name of a query -> its exact answer.
         at_least: the fewest installations that are shown; never below five.
     """
     (total,) = _cells(answers["Installations"])
@@ -124,5 +124,5 @@ def _seconds(cells: Mapping[str, Any], at_least: int) -> float | None:
 
 
 def _shown(rows: Any) -> list[Row]:
-    """Leave out the rows of too few, and order the others by what is shown of them."""
+    """Return the rows of enough installations, ordered by the rounded numbers."""
     return sorted((row for row in rows if row.installations), key=lambda row: (-row.installations, row.name))

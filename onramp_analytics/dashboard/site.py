@@ -1,13 +1,13 @@
-"""The public page of results, made from rounded counts alone."""
+"""Build the public page of results from rounded counts alone."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from datetime import date
 from html import escape
 
 from onramp_analytics.dashboard import pages
+from onramp_analytics.dashboard.markdown import markdown
 from onramp_analytics.dashboard.pages import Changes, Page
 from onramp_analytics.dashboard.rounding import Row, percent
 from onramp_analytics.report import look
@@ -15,24 +15,24 @@ from onramp_analytics.report.look import Line
 
 TITLE = "OnRamp, as its users run it"
 ONRAMP = "https://github.com/traefikturkey/onramp"
-LISTED = 10  # changes, each way
+LISTED = 10  # changes in each direction
 FEWER = "fewer than five"
 MINUS, NOTHING = "\N{MINUS SIGN}", "\N{EN DASH}"
 
-#: The words of OnRamp's catalog that stand for names of people's own.
+#: The names of the catalog that stand for user-defined names, and their labels.
 OWN = {"custom": "custom (of their own)", "other": "other (of their own)"}
 
 Link = Callable[[str, str], str]  # (kind, name) -> the address of its file
 
 
 def site(page: Page, history: list[Page], decisions: str, link: Link) -> dict[str, str]:
-    """Return the files of the site, but for the JSON: the page, and a badge for each service.
+    """Return the files of the site except the JSON: the page, and a badge for each service.
 
     Args:
-        page: what is published now.
-        history: what was published before, the oldest first.
+        page: the new page.
+        history: the pages that were published before, the oldest first.
         decisions: the maintainers' `decisions.md`; empty if there is none.
-        link: gives the address of a service's or an override's file.
+        link: returns the address of the file of a service or an override.
     """
     badges = {f"badges/{row.name}.svg": badge(row) for row in page.counts.services if row.name not in OWN}
     return {"index.html": _index(page, history, decisions, link), **badges}
@@ -103,11 +103,7 @@ def _services(page: Page, history: list[Page], link: Link) -> str:
     lines = [
         Line(
             OWN.get(row.name, row.name),
-            [
-                f"{row.installations:,}",
-                f"{percent(row.installations, page.counts.with_services)}%",
-                _change(row, before),
-            ],
+            [*_share(row, page), _change(row, before)],
             row.installations,
             link="" if row.name in OWN else link("service", row.name),
             anchor=row.name,
@@ -263,7 +259,7 @@ def _duration(seconds: float | None) -> str:
 
 
 def badge(row: Row) -> str:
-    """Return a small picture for a README: on how many installations a service is enabled."""
+    """Return a badge for a README: the number of installations on which a service is enabled."""
     left, right = f"{row.name} on OnRamp", f"{row.installations:,}+"
     widths = [round(6.6 * len(text)) + 14 for text in (left, right)]
     whole = sum(widths)
@@ -276,38 +272,3 @@ def badge(row: Row) -> str:
         f'<text x="{widths[0] / 2:g}" y="14">{escape(left)}</text>\n'
         f'<text x="{widths[0] + widths[1] / 2:g}" y="14">{right}</text>\n</g>\n</svg>\n'
     )
-
-
-_INLINE = re.compile(r"\[([^\]]+)\]\((https://[^)\s]+)\)|\*\*([^*]+)\*\*|`([^`]+)`")
-
-
-def markdown(text: str) -> str:
-    """Return the markup of a small part of Markdown: paragraphs, lists, https links, bold, code. All else is text.
-
-    A heading becomes a level lower than the page's own.
-    """
-    parts, items = [], []
-    for block in re.split(r"\n\s*\n", text.strip()):
-        lines = [line.strip() for line in block.splitlines()]
-        if lines[0].startswith("#"):
-            parts.append(f"<h3>{_inline(lines[0].lstrip('# '))}</h3>\n")
-            lines = lines[1:]
-        items = re.split(r"(?:^|\s)[-*] ", " ".join(lines)) if lines and lines[0].startswith(("- ", "* ")) else []
-        if items:
-            parts.append("<ul>\n" + "".join(f"<li>{_inline(item)}</li>\n" for item in items if item) + "</ul>\n")
-        elif lines:
-            parts.append(f"<p>{_inline(' '.join(lines))}</p>\n")
-    return "".join(parts)
-
-
-def _inline(text: str) -> str:
-    done, at = "", 0
-    for found in _INLINE.finditer(text):
-        done += escape(text[at : found.start()])
-        label, address, bold, code = found.groups()
-        if address:
-            done += f'<a href="{escape(address)}">{escape(label)}</a>'
-        else:
-            done += f"<b>{escape(bold)}</b>" if bold else f"<code>{escape(code)}</code>"
-        at = found.end()
-    return done + escape(text[at:])

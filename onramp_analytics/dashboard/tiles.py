@@ -1,4 +1,4 @@
-"""The dashboard for OnRamp's maintainers: how its queries get into a PostHog project."""
+"""Create the maintainers' dashboard in a PostHog project."""
 
 from __future__ import annotations
 
@@ -24,24 +24,24 @@ def insight(tile: Query) -> dict[str, Any]:
 
 
 def text(tile: Query) -> str:
-    """Return the query of a tile, about its usual days up to whenever it runs."""
+    """Return the query of a tile, for its usual period before it runs."""
     return queries.fill(tile.text, queries.latest(tile.days))
 
 
 def create(application: Application, report: Callable[[str], None]) -> int:
-    """Create the dashboard, or update the one that is there. A second run continues where the first one stopped.
+    """Create the dashboard, or update it. A second run continues where the first one stopped.
 
-    The dashboard is found by its name, and a tile by its name on it.
+    The dashboard is found by its name, and each tile by its name on the dashboard.
 
     Args:
         application: the PostHog project.
-        report: is called with one line per step.
+        report: called with one line per step.
 
     Returns:
         The number of the dashboard.
 
     Raises:
-        CouldNot: PostHog did not do one of the steps. The sentence says which ones are done.
+        CouldNot: a step failed. The sentence says which steps are done.
     """
     number = _dashboard(application, report)
     wanted, done = queries.tiles(), 0

@@ -1,1 +1,1 @@
-"""The make integration: the files that go into an OnRamp checkout, and what installs them."""
+"""Install the make integration into an OnRamp checkout: the files, and the code that installs them."""

@@ -1,5 +1,5 @@
 # The analytics targets of OnRamp. Drop this file into make.d/ beside analytics.sh.
-# What is collected: make analytics-events
+# To list what is collected: make analytics-events
 
 #########################################################
 ##
@@ -7,15 +7,15 @@
 ##
 #########################################################
 
-# What runs the program. A makefile may set it before it includes this one; the environment may not.
+# The command that runs the program. A makefile can set it before it includes this one; the environment cannot.
 ifneq (file,$(origin ONRAMP_ANALYTICS))
 ONRAMP_ANALYTICS := $(if $(wildcard make.d/analytics.sh),sh make.d/analytics.sh,onramp-analytics)
 endif
 unexport ONRAMP_ANALYTICS ONRAMP_ANALYTICS_INSIDE
 
-# Starts the tracker in the background: the interpreter and the file that onramp.program names or, if those are gone, the
-# program that analytics.sh finds. It holds no stream and no descriptor of make's (a job server has two), outlives the
-# terminal, and never prints. Files of another user count for nothing.
+# Start the tracker in the background: the interpreter and the script that onramp.program names or, if they are missing,
+# the program that analytics.sh finds. It holds no stream and no descriptor of make (a job server has two), outlives the
+# terminal, and never prints. Files of another user are ignored.
 onramp-analytics-start = trap '' HUP; { [ -O onramp.lock ] || exit 0; python= entry=; \
   if [ -f onramp.program ] && [ ! -h onramp.program ] && [ -O onramp.program ]; then \
     { read -r python; read -r entry; } <onramp.program; fi; \
@@ -23,7 +23,7 @@ onramp-analytics-start = trap '' HUP; { [ -O onramp.lock ] || exit 0; python= en
   exec sh make.d/analytics.sh from-make $1; } </dev/null >/dev/null 2>&1 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&- &
 
 # For recipes, on a line of its own: $(call onramp-track,EVENT,KEY=VALUE KEY=VALUE)
-# Nothing at all when analytics are off. What it may record: make analytics-events
+# It does nothing if analytics are off. To list what it can record: make analytics-events
 onramp-quoted = $(foreach word,$1,'$(subst ','\'',$(word))')
 onramp-is-on = $(value onramp-analytics-on)$(findstring environment,$(origin ONRAMP_ANALYTICS_INSIDE))
 onramp-track = $(if $(onramp-is-on),@$(call onramp-analytics-start,track $(call onramp-quoted,$1 $2)))

@@ -1,6 +1,7 @@
-# sh make.d/analytics.sh COMMAND…: runs onramp-analytics. `enable` installs it, and opting out works without it.
+# Usage: sh make.d/analytics.sh COMMAND…
+# Run onramp-analytics. `enable` installs it, and `disable` works without it.
 
-# What is installed, and from where. `onramp-analytics install` fills in these four lines.
+# The program to install. `onramp-analytics install` fills in these four lines.
 package=''
 wheel=''
 sha256=''
@@ -16,7 +17,7 @@ fail() {
     exit 1
 }
 
-# A regular file or a folder of this user's, and not a link. (-O follows links.)
+# Whether a path is a file or a folder of this user, and not a link. (-O follows links.)
 is_ours() { [ ! -h "$1" ] && [ -O "$1" ] && { [ -f "$1" ] || [ -d "$1" ]; }; }
 
 # Root touches nothing in a checkout that belongs to another user.
@@ -30,7 +31,7 @@ refuse_root() {
 
 # --- The program, and its version ---
 
-# Sets `program` and `flags`, which start it, and `installed`, its version. A program that does not start counts as missing.
+# Set `program` and `flags`, which start it, and `installed`, its version. A program that does not start is ignored.
 find_program() {
     installed="" flags=""
     for program in "$(command -v onramp-analytics)" "$own/bin/onramp-analytics" "$HOME/.local/bin/onramp-analytics"; do
@@ -49,7 +50,7 @@ starts() {
 # shellcheck disable=SC2086
 run() { "$program" $flags --root "$PWD" "$@"; }
 
-# Whether the program is older than this checkout wants.
+# Whether the program is older than the one that this checkout names.
 is_older() {
     [ -n "$version" ] && awk -v have="$installed" -v want="$version" '
         function release(v) { sub(/[^0-9.].*/, "", v); return v }
@@ -67,9 +68,9 @@ say_older() {
     say "onramp-analytics $installed is older than version $version, which this checkout requires: run make analytics-upgrade"
 }
 
-# --- Installing it ---
+# --- Installation ---
 
-# Installs what this checkout names, if the user agrees. Returns 1 if not.
+# Install the program that this checkout names, if the user agrees. Returns 1 if not.
 offer() {
     choose_source
     choose_tool
@@ -81,7 +82,7 @@ offer() {
     case $answer in [yY] | [yY][eE][sS]) ;; *) return 1 ;; esac
     say "Installing (this can take a minute) ..."
     output=$("$install" 2>&1) || explain
-    if is_ours onramp.program; then rm -f onramp.program; fi # the next make command writes it again
+    if is_ours onramp.program; then rm -f onramp.program; fi # the next make command writes it
     find_program
     [ -n "$program" ] || fail "onramp-analytics was installed but cannot be found: add its folder to PATH, then run this again"
     if is_older; then fail "onramp-analytics was installed, but $program is still version $installed: remove it, then run this again"; fi
@@ -114,7 +115,7 @@ choose_tool() {
     fi
 }
 
-# --force: without it, pipx leaves an older version as it is and exits with 0.
+# Without --force, pipx keeps an older version and exits with status 0.
 with_uv() { uv tool install --force "$what"; }
 
 with_pipx() { pipx install --force "$what"; }
@@ -139,9 +140,9 @@ explain() {
     esac
 }
 
-# --- What needs no program ---
+# --- Commands that work without the program ---
 
-# Prints the last value of a key in onramp.lock; nothing if the file is a link or cannot be read.
+# Print the last value of a key in onramp.lock; nothing if the file is a link or cannot be read.
 setting() {
     [ -f onramp.lock ] && [ ! -h onramp.lock ] && sed -n "s/^$1=//p" onramp.lock 2>/dev/null | tail -n 1
 }
@@ -156,7 +157,7 @@ status_without_program() {
 }
 
 events_without_program() {
-    cat docs/analytics.md 2>/dev/null || fail "docs/analytics.md is missing: run make analytics-enable to install onramp-analytics, which lists the events"
+    { [ -f docs/analytics.md ] && cat docs/analytics.md 2>/dev/null; } || fail "docs/analytics.md is missing: run make analytics-enable to install onramp-analytics, which lists the events"
 }
 
 disable_without_program() {
@@ -168,7 +169,7 @@ disable_without_program() {
         if is_ours "$name"; then rm -rf "$name" 2>/dev/null; fi
         if [ -e "$name" ] || [ -h "$name" ]; then left="$left $name"; fi
     done
-    forget_state
+    forget_states
     [ -z "$left" ] || fail "analytics are off, but these are not yours, are links, or could not be deleted:$left"
     echo "Analytics disabled. All queued events were deleted."
     case $id in
@@ -177,7 +178,7 @@ disable_without_program() {
     esac
 }
 
-# Leaves ANALYTICS_ENABLED=0 and the lines of others in onramp.lock, which is replaced as a whole or not at all.
+# Keep only ANALYTICS_ENABLED=0 and the lines of others in onramp.lock, which is replaced atomically.
 write_choice() {
     [ ! -h onramp.lock ] || fail "onramp.lock is a symbolic link: delete it, which also turns analytics off"
     [ ! -e onramp.lock ] || [ -f onramp.lock ] || fail "onramp.lock is not a file: delete it, which also turns analytics off"
@@ -186,7 +187,7 @@ write_choice() {
     rm -f onramp.lock.new
     (
         umask 077
-        set -C # so that the new file is never an existing one, nor a link
+        set -C # so that an existing file or a link is never written to
         content >onramp.lock.new && chmod "$mode" onramp.lock.new && mv -f onramp.lock.new onramp.lock
     ) 2>/dev/null || {
         rm -f onramp.lock.new
@@ -200,17 +201,22 @@ content() {
     LC_ALL=C sed -E '/^ANALYTICS_(ENABLED|ID|NOTICE_SHOWN|AGREED|AGREED_TO|AGREED_SEND|TOLD|CHECKOUT)=/d' onramp.lock
 }
 
-# Deletes the file that ties the consent to this folder; not one of another folder, from which this one was copied.
-forget_state() {
-    case $states:$bits in [!/]* | *:*[!0-9a-f]*) return ;; esac
-    [ ${#bits} = 32 ] && [ ! -h "$states" ] && is_ours "$states/$bits" && [ -f "$states/$bits" ] || return
-    folder=$(cat "$states/$bits" && echo .)
-    folder=${folder%??}
-    if [ -d "$folder" ] && ! [ "$folder" -ef . ]; then return; fi
-    rm -f "$states/$bits"
+# Delete the files that tie a consent to this folder, older ones too, but not the file of another folder, of which this
+# is a copy.
+forget_states() {
+    case $states in /*) ;; *) return ;; esac
+    [ ! -h "$states" ] || return 0
+    for state in "$states"/*; do
+        name=${state##*/}
+        case $name in *[!0-9a-f]*) continue ;; esac
+        [ ${#name} = 32 ] && [ -f "$state" ] && is_ours "$state" || continue
+        folder=$(cat "$state" && echo .)
+        folder=${folder%??}
+        if [ "$folder" -ef . ] || { [ "$name" = "$bits" ] && [ ! -d "$folder" ]; }; then rm -f "$state"; fi
+    done
 }
 
-# --- What to do ---
+# --- Commands ---
 
 refuse_root "$1"
 find_program

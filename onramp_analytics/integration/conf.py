@@ -1,4 +1,4 @@
-"""`make.d/analytics.conf`: where OnRamp's events go, and how often. `install` writes it, the program reads it."""
+"""Write `make.d/analytics.conf`, which sets where OnRamp's events are sent, and how often."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from onramp_analytics.posthog import destination
 FILE = destination.CONF
 KEY, HOST, SEND = destination.CONF_KEY, destination.CONF_HOST, destination.CONF_SEND
 DOCS_URL, CONTACT = destination.CONF_DOCS, destination.CONF_CONTACT
-#: option of `install` -> the key in the file, in the order of the file
+#: option of `install` -> key in the file, in the order of the file
 OPTIONS = {"--api-key": KEY, "--host": HOST, "--send": SEND, "--docs-url": DOCS_URL, "--contact": CONTACT}
 
 _ABOUT = """\
@@ -32,14 +32,14 @@ def parse(content: str) -> dict[str, str]:
 
 
 def chosen(known: Mapping[str, str], options: Mapping[str, str | None]) -> dict[str, str]:
-    """Return the settings that follow from those that are known and the options of `install`.
+    """Return the settings of the file, updated with the options of `install`.
 
     Args:
-        known: what the file has.
-        options: option -> its value; None keeps what is known.
+        known: the settings of the file.
+        options: option -> its value; None keeps the setting.
 
     Returns:
-        The settings. Whoever names a project and no host means PostHog's US cloud.
+        The settings. The default host of a project is PostHog's US cloud.
 
     Raises:
         Misconfigured: a value is not valid; the error names the option.

@@ -1,7 +1,7 @@
-"""The block of lines in `.gitignore` that keeps identifiers and events out of git.
+"""Add the block to `.gitignore` that keeps identifiers and events out of git, and remove it.
 
-It can be removed so that the file is as it was, to the byte. Words in brackets in its first line say that this takes
-more, or less, than removing the block.
+Removing it restores the file to the byte. If that takes more or less than removing the block, words in brackets in its
+first line say so.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ _NEW_FILE, _NO_LINE_END = " (the file was made for this)", " (there was no line 
 
 
 def with_block(content: str | None) -> str:
-    """Return the content with the block, in its place or at the end; None is no file.
+    """Return the content with the block, in its place or at the end; None means no file.
 
     Raises:
-        CouldNot: there is a block that was cut.
+        CouldNot: the block is incomplete.
     """
     if content is not None and _BEGIN in content:
         head, note, tail = _split(content)
@@ -38,10 +38,10 @@ def with_block(content: str | None) -> str:
 
 
 def without_block(content: str | None) -> str | None:
-    """Return the content as it was before the block was added; None is no file.
+    """Return the content as it was before the block was added; None means no file.
 
     Raises:
-        CouldNot: there is a block that was cut.
+        CouldNot: the block is incomplete.
     """
     if content is None or _BEGIN not in content:
         return content
@@ -58,5 +58,5 @@ def _split(content: str) -> tuple[str, str, str]:
         raise CouldNot(
             f"the block in .gitignore that begins with `{_BEGIN}` has no end: correct it, then run this again"
         )
-    added = note == _NO_LINE_END and not tail  # the line break is ours, unless the user went on below the block
+    added = note == _NO_LINE_END and not tail  # the line break is ours, unless the user added lines below the block
     return (head.removesuffix("\n") if added else head), note, tail

@@ -1,7 +1,7 @@
-"""Install the make integration into an OnRamp checkout, compare it with what is there, and remove it.
+"""Install the make integration into an OnRamp checkout, check it, and uninstall it.
 
-`_plan` decides what each file should hold, from what is in the checkout and in OnRamp's commit. `install` writes that,
-and `check` only shows it.
+`_plan` decides the content of each file, from the checkout and OnRamp's commit. `install` writes the files, and `check`
+only compares them.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ from onramp_analytics.integration.upstream import Commit
 
 SCRIPT = "make.d/analytics.sh"
 MAKEFILE = published_names.OURS
-#: path in the checkout -> the file of this package that goes there
+#: path in the checkout -> file of this package
 DROP_IN = {"GNUmakefile": "GNUmakefile", MAKEFILE: "analytics.mk", SCRIPT: "analytics.sh"}
-#: every text file of ours; the wheel is known by its hash
+#: our text files; the wheel is recognized by its hash
 OURS = (*DROP_IN, published_names.FILE, conf.FILE, page.FILE)
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What the maintainer chose; None and {} keep what is in the checkout.
+    """The maintainer's choices; None and {} keep those of the checkout.
 
     Attributes:
-        upstream: REMOTE/BRANCH, to take the clone's word for OnRamp's newest commit.
+        upstream: REMOTE/BRANCH, to trust the clone about OnRamp's newest commit.
         package: one version on the package index, like `onramp-analytics==0.2.0`.
-        wheel: a wheel to put into the checkout.
+        wheel: a wheel to copy into the checkout.
         settings: option of `conf.OPTIONS` -> its value.
     """
 
@@ -45,16 +45,16 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What `install` does.
+    """The changes that `install` makes.
 
     Attributes:
-        commit: the commit of OnRamp's that the names come from.
-        changes: the files that change.
-        names: the names that came and went, one `+ service plex` each.
-        unpublished: names that were committed in this clone and are not OnRamp's yet.
-        program: what users install.
+        commit: OnRamp's commit that the names are from.
+        changes: the changed files.
+        names: the added and removed names, each like `+ service plex`.
+        unpublished: names that are committed in this clone but not in OnRamp.
+        program: the program that users install.
         has_key: whether a PostHog project is set.
-        additions: lines that the maintainer should add, by the page's path.
+        additions: path of a page -> lines that the maintainer should add to it.
     """
 
     commit: Commit
@@ -67,22 +67,22 @@ class Plan:
 
     @property
     def is_behind(self) -> bool:
-        """Whether users install another version than this program's."""
+        """Whether users install a version other than this one."""
         return self.program.version != __version__
 
 
 def install(path: Path, options: Options) -> Plan:
-    """Write the files of the integration, and bring older ones up to date.
+    """Write the files of the integration, or update them.
 
     Args:
         path: the checkout.
-        options: what the maintainer chose.
+        options: the maintainer's choices.
 
     Returns:
-        What was done. No changes the second time.
+        The changes that were made; none the second time.
 
     Raises:
-        CouldNot: and then nothing has changed.
+        CouldNot: it cannot be installed. Nothing has changed.
     """
     with tree.opened(path) as opened:
         planned = _plan(opened, options)
@@ -91,10 +91,10 @@ def install(path: Path, options: Options) -> Plan:
 
 
 def check(path: Path, options: Options) -> Plan:
-    """Return what `install` would do, and change nothing; see there.
+    """Return the changes that `install` would make, without making them.
 
     Raises:
-        CouldNot: it would refuse; or the integration is not installed.
+        CouldNot: `install` would fail, or the integration is not installed.
     """
     with tree.opened(path) as opened:
         if not mark.is_ours(opened.text(SCRIPT)):
@@ -103,10 +103,10 @@ def check(path: Path, options: Options) -> Plan:
 
 
 def refuse_foreign(opened: Tree) -> None:
-    """Refuse to go on if a file in our place is not ours, or was edited.
+    """Refuse to continue if a file at one of our paths is not ours, or was edited.
 
     Raises:
-        CouldNot: it says which, and what to do.
+        CouldNot: names the file, and what to do.
     """
     if not opened.exists("Makefile"):
         raise CouldNot(f"{opened.path} is not an OnRamp checkout: use the folder that contains its Makefile")
@@ -123,16 +123,16 @@ def refuse_foreign(opened: Tree) -> None:
 
 
 def uninstall(opened: Tree) -> list[Change]:
-    """Remove what `install` wrote. `.gitignore` keeps our lines while there is anything of ours that git must not see.
+    """Remove what `install` wrote. Our lines in `.gitignore` stay while a file that git must not see is left.
 
     Args:
         opened: the checkout.
 
     Returns:
-        What changed.
+        The changes.
 
     Raises:
-        CouldNot: and then nothing has changed.
+        CouldNot: it cannot be uninstalled. Nothing has changed.
     """
     refuse_foreign(opened)
     wanted: dict[str, bytes | None] = {name: None for name in OURS if mark.is_ours(opened.text(name))}
@@ -145,7 +145,7 @@ def uninstall(opened: Tree) -> list[Change]:
 
 
 def kept(opened: Tree) -> list[str]:
-    """Return the files of ours that hold consent or events and are in a checkout."""
+    """Return the files in a checkout that hold consent or events."""
     return [name for name in gitignore.IGNORED if opened.exists(name.rstrip("/"))]
 
 
@@ -157,7 +157,7 @@ def _plan(opened: Tree, options: Options) -> Plan:
     chosen, wheel = _program(opened, options)
     commit = upstream.find(root, options.upstream)
     names = published_names.of(root, commit.id)
-    first = {} if wheel is None else {chosen.path: wheel}  # so that analytics.sh names no wheel that is not there
+    first = {} if wheel is None else {chosen.path: wheel}  # so that analytics.sh never names a missing wheel
     return Plan(
         commit=commit,
         changes=opened.changes(first | _wanted(opened, settings, chosen, names)),
@@ -170,7 +170,7 @@ def _plan(opened: Tree, options: Options) -> Plan:
 
 
 def _wanted(opened: Tree, settings: Mapping[str, str], chosen: Program, names: str) -> dict[str, bytes | None]:
-    """Return what the files should hold, by their path; None is no file."""
+    """Return the intended content of each file by its path; None means no file."""
     texts = {name: page.part(part) for name, part in DROP_IN.items()}
     texts[SCRIPT] = chosen.fill(texts[SCRIPT])
     texts[conf.FILE] = conf.text(settings)
@@ -192,7 +192,7 @@ def _check(opened: Tree) -> None:
 
 
 def _program(opened: Tree, options: Options) -> tuple[Program, bytes | None]:
-    """Return what users install, and the content of a wheel that has to be put into the checkout."""
+    """Return the program that users install, and the content of a wheel to copy into the checkout."""
     known = program.parse(opened.text(SCRIPT))
     if options.package is not None:
         return program.pinned(options.package), None
@@ -213,7 +213,7 @@ def _program(opened: Tree, options: Options) -> tuple[Program, bytes | None]:
 
 
 def _without_old_wheel(opened: Tree, chosen: Program | None = None) -> dict[str, bytes | None]:
-    """Return the deletion of the wheel that users no longer install, if it is ours by its hash."""
+    """Return the deletion of a wheel that users no longer install, if its hash shows that it is ours."""
     known = program.parse(opened.text(SCRIPT))
     if not known.path or (chosen and chosen.path == known.path):
         return {}

@@ -1,8 +1,8 @@
-"""`onramp.program`: a file in the root that tells make, which must start no process to find out, what to run.
+"""Write, read and remove `onramp.program`, from which make learns what to run without starting a process.
 
-Two lines: the interpreter, by its real path, and the file that make runs with it. It is written when a person opts in,
-removed when a person opts out, and rewritten by the program itself when make found it outdated. It holds paths of this
-machine: git ignores it, and nothing of it is ever sent. It counts only if it is this user's own.
+It has two lines: the real path of the interpreter, and the script that make runs with it. `enable` writes it, `disable`
+removes it, and the program rewrites it if make found it outdated. It holds paths of this machine, so git ignores it and
+it is never sent. It counts only if it belongs to this user.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ FILE = b"onramp.program"
 
 
 def remember(root: bytes) -> None:
-    """Write where this program is. If that cannot be done, make goes on without us."""
+    """Write the paths of this program. If they cannot be written, make runs without analytics."""
     entry = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "make_entry.py")
     content = f"{sys.executable}\n{entry}\n"
     if not sys.executable or content.count("\n") != 2 or remembered(root) == (sys.executable, entry):
@@ -31,7 +31,7 @@ def remember(root: bytes) -> None:
 
 
 def remembered(root: bytes) -> tuple[str, ...]:
-    """Return the interpreter and the file that make runs; nothing if the file is missing or not ours."""
+    """Return the interpreter and the script; nothing if the file is missing or not ours."""
     try:
         lines = os.fsdecode(checkout.read(os.path.join(root, FILE), owner=os.geteuid())).splitlines()
     except OSError:
@@ -40,10 +40,10 @@ def remembered(root: bytes) -> tuple[str, ...]:
 
 
 def forget(root: bytes) -> None:
-    """Remove the file, and what a killed `remember` left half written.
+    """Remove the file, and the incomplete file of a killed `remember`.
 
     Raises:
-        OSError: it is there and cannot be removed.
+        OSError: it exists and cannot be removed.
     """
     for name in (FILE, FILE + files.NEW):
         with suppress(FileNotFoundError):

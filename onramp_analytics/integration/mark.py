@@ -1,6 +1,6 @@
-"""The first line of each file that `install` writes, with a checksum of the rest.
+"""Mark the files that `install` writes with a first line that holds a checksum of the rest.
 
-So we recognize a file as ours, and one of ours that was edited, and overwrite or delete no other.
+By that line we recognize our files, and whether they were edited. No other file is overwritten or deleted.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ _MARK = re.compile(rf"(?:# {_WORDS}|<!-- {_WORDS} -->)\n")
 
 
 def signed(content: str) -> str:
-    """Return the content of a file with the first line that makes it ours."""
+    """Return the content of a file with our first line."""
     return f"# {_words(content)}\n{content}"
 
 
 def signed_page(content: str) -> str:
-    """Return the content of a Markdown file with the first line that makes it ours, which readers do not see."""
+    """Return the content of a Markdown file with our first line, as a comment that readers do not see."""
     return f"<!-- {_words(content)} -->\n{content}"
 
 
@@ -28,7 +28,7 @@ def is_ours(content: str | None) -> bool:
 
 
 def is_edited(content: str) -> bool:
-    """Return whether a file of ours was changed since we wrote it."""
+    """Return whether our file was changed since it was written."""
     mark = _MARK.match(content)
     rest = content[mark.end() :] if mark else content
     return content not in (signed(rest), signed_page(rest))

@@ -1,4 +1,4 @@
-"""The page for users that goes into OnRamp's `docs/`, and the lines for its other pages, which its maintainers add."""
+"""Build the page for users in OnRamp's `docs/`, and the lines that its maintainers add to other pages."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ Set these in your shell. In a `.env` file they can only turn [analytics](analyti
 
 
 def part(name: str) -> str:
-    """Return a file of this package that goes into OnRamp."""
+    """Return the content of a file of this package that is installed into OnRamp."""
     return resources.files(__package__).joinpath(name).read_text("utf-8")
 
 
 def text(settings: Mapping[str, str]) -> str:
-    """Return the page for OnRamp: the package's own, with OnRamp's project and contact, and nothing that leads nowhere.
+    """Return the package's page with OnRamp's project and contact, and without links that OnRamp does not have.
 
     Args:
         settings: the settings of `make.d/analytics.conf`, by key.
@@ -48,7 +48,7 @@ def text(settings: Mapping[str, str]) -> str:
 
 
 def additions(read: Callable[[str], str | None]) -> dict[str, str]:
-    """Return the lines for OnRamp's own pages that do not have them yet, by the page's path.
+    """Return the lines that are missing in OnRamp's pages, by the path of the page.
 
     Args:
         read: returns the content of a file of the checkout, or None.

@@ -1,4 +1,4 @@
-"""What users install: a version on the package index, or a wheel that lies in the checkout. The maintainer pins it."""
+"""Pin the program that users install: a version on the package index, or a wheel in the checkout."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Program:
 
     @property
     def path(self) -> str:
-        """Where the wheel lies in the checkout; empty if there is none."""
+        """The path of the wheel in the checkout; empty if there is none."""
         return f"{FOLDER}/{self.wheel}" if self.wheel else ""
 
     def __str__(self) -> str:
@@ -51,7 +51,7 @@ class Program:
 
 
 def parse(script: str | None) -> Program:
-    """Return what a checkout's `analytics.sh` says; an empty one if it says nothing."""
+    """Return the program that `analytics.sh` names; an empty one if it names none."""
     values = {}
     for field in fields(Program):
         found = re.search(rf"^{field.name}='({_VALUE})'$", script or "", re.MULTILINE)
@@ -60,10 +60,10 @@ def parse(script: str | None) -> Program:
 
 
 def pinned(spec: str) -> Program:
-    """Return what `--package SPEC` says.
+    """Return the program that `--package SPEC` names.
 
     Raises:
-        CouldNot: it is not one version of ours.
+        CouldNot: it is not one version of this package.
     """
     found = _SPEC.fullmatch(spec)
     if not found:
@@ -72,10 +72,10 @@ def pinned(spec: str) -> Program:
 
 
 def bundled(path: Path) -> tuple[Program, bytes]:
-    """Return what `--wheel FILE` says, and the content of the file.
+    """Return the program that `--wheel FILE` names, and the content of the file.
 
     Raises:
-        CouldNot: it is not a wheel of ours.
+        CouldNot: it is not a wheel of this package.
     """
     found = _WHEEL.fullmatch(path.name)
     if not found:
@@ -93,5 +93,5 @@ def bundled(path: Path) -> tuple[Program, bytes]:
 
 
 def is_the_wheel(program: Program, content: bytes | None) -> bool:
-    """Return whether a file's content is the wheel that `install` put there."""
+    """Return whether a file is the wheel that `install` wrote."""
     return content is not None and hashlib.sha256(content).hexdigest() == program.sha256

@@ -1,4 +1,4 @@
-"""The names that OnRamp publishes, taken from one commit of OnRamp's and never from the work tree.
+"""Read the names that OnRamp publishes from one commit of OnRamp, and never from the work tree.
 
 `make.d/analytics.names` holds them in the checkout: `service NAME`, `service NAME scaffold`, `override NAME` and
 `command NAME`, sorted, so that a reviewer can read what changed.
@@ -15,7 +15,7 @@ from onramp_analytics.errors import CouldNot
 from onramp_analytics.integration import upstream
 
 FILE = os.fsdecode(checkout.NAMES)
-#: kind -> the folders whose `NAME.yml` it is.
+#: kind -> folders with one `NAME.yml` for each
 FOLDERS = {
     "service": ("services-available/", "services-available/games/"),
     "override": ("overrides-available/",),
@@ -23,11 +23,11 @@ FOLDERS = {
 SCAFFOLDS = "services-scaffold/"
 OURS = "make.d/analytics.mk"  # its targets are never recorded
 _NAME = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._-]{{0,{events.LONGEST_NAME - 1}}}")
-#: An explicit rule, `one two: …` or `one:: …`, at the start of a line; `name := value` is a variable.
+#: An explicit rule at the start of a line, `one two: …` or `one:: …`; `name := value` is a variable.
 _RULE = re.compile(r"^([^\s:#=$%][^:#=$%\t\n]*?)[ ]*::?(?![:=])", re.MULTILINE)
-#: OnRamp's own rule (sietch/scripts/scaffold.py): these do not make a scaffold, at any depth ...
+#: OnRamp's rule (sietch/scripts/scaffold.py): these files alone are not a scaffold, at any depth ...
 _NO_SCAFFOLD = (".gitkeep", "scaffold.yml", "MESSAGE.txt")
-#: ... but a manifest at the top does.
+#: ... but a manifest at the top is.
 _MANIFEST = "scaffold.yml"
 
 
@@ -53,7 +53,7 @@ def of(root: bytes, commit: str) -> str:
 
 
 def unpublished(root: bytes, commit: str) -> list[str]:
-    """Return the names that were committed in the clone and are not OnRamp's yet, like `service plex`.
+    """Return the names that are committed in the clone but not in OnRamp, like `service plex`.
 
     Args:
         root: the clone.
@@ -68,7 +68,7 @@ def unpublished(root: bytes, commit: str) -> list[str]:
 
 
 def targets(makefile: str) -> set[str]:
-    """Return the explicit targets of a make file: no patterns, no paths, nothing with a variable, no `.PHONY`."""
+    """Return the explicit targets of a makefile, without patterns, paths, variables and `.PHONY`."""
     return {
         name
         for rule in _RULE.finditer(makefile.replace("\\\n", " "))

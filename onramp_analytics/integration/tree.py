@@ -1,6 +1,6 @@
-"""The folders of a checkout that `install` works in, each opened once, and their files read and replaced by descriptor.
+"""Read and replace the files of a checkout by descriptor. Each folder is opened once.
 
-So a link that somebody puts in the place of a folder or a file, before or meanwhile, is refused and never followed.
+So a link in the place of a folder or a file is refused and never followed, even if it is created meanwhile.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from pathlib import Path
 from onramp_analytics import files
 from onramp_analytics.errors import CouldNot
 
-LIMIT = 1 << 23  # bytes; the wheel is the largest file of ours and has a hundred kilobytes
-NEW = b".onramp-new"  # the end of the one temporary name of a file; nobody else uses it
+LIMIT = 1 << 23  # bytes; the wheel is our largest file and has about 100 kB
+NEW = b".onramp-new"  # the suffix of a file's temporary name, which no other program uses
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
@@ -60,12 +60,12 @@ class Tree:
             return file.read(LIMIT)
 
     def text(self, name: str) -> str | None:
-        """Return the content of a file as text that `encode` gives back to the byte; see `read`."""
+        """Return the content of a file as text that `encode` restores to the byte; see `read`."""
         content = self.read(name)
         return None if content is None else content.decode("utf-8", "surrogateescape")
 
     def exists(self, name: str) -> bool:
-        """Return whether there is anything of that name, a broken link too."""
+        """Return whether the name exists, even as a broken link."""
         try:
             folder, leaf = self._locate(name)
             os.lstat(leaf, dir_fd=folder)
@@ -74,21 +74,21 @@ class Tree:
         return True
 
     def is_folder(self, name: str) -> bool:
-        """Return whether there is a folder of that name in the root, a link to one too."""
+        """Return whether the name is a folder in the root, or a link to one."""
         with suppress(OSError):
             return stat.S_ISDIR(os.stat(name, dir_fd=self._folders[""]).st_mode)
         return False
 
     def changes(self, wanted: Mapping[str, bytes | None]) -> list[Change]:
-        """Return what would have to change, so that the files are as wanted; None is no file."""
+        """Return the changes that lead to the wanted files; None means no file."""
         found = [Change(name, self.read(name), after) for name, after in wanted.items()]
         return [change for change in found if change.before != change.after]
 
     def apply(self, changes: list[Change]) -> None:
-        """Make all changes, or none.
+        """Make all changes or none.
 
         Raises:
-            CouldNot: a file cannot be written, and the others are as they were.
+            CouldNot: a file cannot be written. The others are unchanged.
         """
         done: list[Change] = []
         try:
@@ -113,14 +113,14 @@ class Tree:
         files.replace(folder, os.fsencode(leaf), content, mode, suffix=NEW)
 
     def _remove(self, name: str) -> None:
-        """Delete a file, and its folder if it is empty then: git keeps none."""
+        """Delete a file, and its folder if it becomes empty, since git does not track empty folders."""
         try:
             folder, leaf = self._locate(name)
         except FileNotFoundError:
             return
         files.remove(folder, os.fsencode(leaf))
         with suppress(OSError):
-            files.remove(folder, os.fsencode(leaf) + NEW)  # from an `install` that was killed
+            files.remove(folder, os.fsencode(leaf) + NEW)  # from a killed `install`
         parent = os.path.dirname(name)
         if parent:
             with suppress(OSError):
@@ -163,7 +163,7 @@ def opened(path: Path) -> Iterator[Tree]:
     """Open a checkout.
 
     Raises:
-        CouldNot: there is no such folder; or we are root and it belongs to another user, whose own work this is.
+        CouldNot: the folder does not exist; or we are root and it belongs to another user, who should do this.
     """
     try:
         root = os.open(path, _FOLDER)

@@ -1,8 +1,8 @@
-"""Which commit is OnRamp's, and what git has in it.
+"""Find OnRamp's newest commit, and read it with git.
 
-The names that may be published come from one commit of OnRamp's own repository, and no local setting can say which: a
-remote whose URL is OnRamp's can hold a fork's branch in four ways (a push URL, a clone that was given another URL, a
-second remote fetched into the same names, `insteadOf`). So the repository itself is asked, without any configuration.
+Published names come from one commit of OnRamp's repository. No local setting is reliable: a remote with OnRamp's URL
+can hold a fork's branch in four ways (a push URL, a URL that was changed after the clone, a second remote that is
+fetched into the same names, `insteadOf`). So git contacts the repository itself, without any configuration.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ BRANCH = "main"
 LONGEST_ANSWER = 60  # seconds
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _TRACKING = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)+")
-#: HOME is for a git before 2.32, which does not know GIT_CONFIG_GLOBAL.
+#: HOME is for git before 2.32, which does not support GIT_CONFIG_GLOBAL.
 _ASKING = {
     "GIT_CONFIG_GLOBAL": "/dev/null",
     "GIT_CONFIG_NOSYSTEM": "1",
@@ -28,13 +28,13 @@ _ASKING = {
     "HOME": "/dev/null",
     "XDG_CONFIG_HOME": "/dev/null",
 }
-#: The clone is to answer from what it has: no network, no fetch on demand, no replacement of the objects.
+#: git must read only what the clone has: no network, no fetch on demand, no replacement of objects.
 _READING = {"GIT_ALLOW_PROTOCOL": "none", "GIT_NO_LAZY_FETCH": "1", "GIT_NO_REPLACE_OBJECTS": "1"}
 
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """The commit that the names come from, and who says that it is OnRamp's."""
+    """The commit that the names come from, and how it is known to be OnRamp's."""
 
     id: str
     source: str
@@ -48,7 +48,7 @@ def find(root: bytes, upstream: str | None) -> Commit:
 
     Args:
         root: the clone.
-        upstream: REMOTE/BRANCH, to take the clone's word for it and ask nobody; None asks OnRamp's repository.
+        upstream: REMOTE/BRANCH, to trust the clone; None contacts OnRamp's repository.
 
     Raises:
         CouldNot: the repository does not answer, or the clone lacks the commit.
@@ -65,7 +65,7 @@ def find(root: bytes, upstream: str | None) -> Commit:
 
 
 def head(root: bytes) -> str | None:
-    """Return the commit that is checked out; None if there is none."""
+    """Return the commit that is checked out; None if there is no commit."""
     try:
         return read(root, "rev-parse", "--verify", "--quiet", "HEAD^{commit}").strip()
     except CouldNot:
@@ -73,7 +73,7 @@ def head(root: bytes) -> str | None:
 
 
 def common_ancestor(root: bytes, one: str, other: str) -> str | None:
-    """Return the commit from which two have grown apart; None if the clone does not have it."""
+    """Return the common ancestor of two commits; None if the clone does not have it."""
     try:
         return read(root, "merge-base", one, other).strip()
     except CouldNot:
@@ -111,7 +111,7 @@ def _asked() -> str:
 def _tracked(root: bytes, upstream: str) -> str:
     if not _TRACKING.fullmatch(upstream):
         raise CouldNot(f"--upstream must be REMOTE/BRANCH, for example, origin/{BRANCH}")
-    read(root, "rev-parse", "--git-dir")  # says so if this is no clone at all
+    read(root, "rev-parse", "--git-dir")  # raises if this is not a clone
     try:
         return read(root, "rev-parse", "--verify", "--quiet", f"refs/remotes/{upstream}^{{commit}}").strip()
     except CouldNot:
@@ -131,7 +131,9 @@ def _has(root: bytes, commit: str) -> bool:
 
 
 def _git(words: list[str], settings: Mapping[str, str], what: str) -> str:
-    environ = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}  # a hook sets them
+    environ = {
+        name: value for name, value in os.environ.items() if not name.startswith("GIT_")
+    }  # git sets them in hooks
     try:
         done = subprocess.run(  # noqa: S603
             words, env={**environ, **settings}, cwd="/", capture_output=True, check=False, timeout=LONGEST_ANSWER

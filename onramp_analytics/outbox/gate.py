@@ -1,7 +1,7 @@
-"""The gate between the disk and the network: the flusher and every command that shows events read through it.
+"""Admit only valid events from the disk. The flusher and every command that shows events read through this gate.
 
-A line passes when it is, to the letter, one that a version of ours could have written. What comes out is made anew from
-the parts that were looked at, so that nothing else can leave.
+A line is admitted if a version of this package could have written it, to the letter. The event is then rebuilt from the
+parts that were checked, so that nothing else can be sent.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from onramp_analytics import __version__, events
 _UUID = "[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
 _TIMESTAMP = r"(?:19[7-9]\d|[2-9]\d{3})-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])T12:00:00\.000000Z"
 _VALUE = rf'"[A-Za-z0-9._-]{{1,{events.LONGEST_NAME}}}"|true|false|\d+'
-#: Of another version of ours, too: as packaging.python.org has them, without epochs and local parts.
+#: A version of this package, also another one: as packaging.python.org defines it, without epoch and local part.
 _VERSION = r"(?=.{1,20}\")\d+(?:\.\d+)*(?:(?:a|b|rc)\d+)?(?:\.post\d+)?(?:\.dev\d+)?"
 _CONSTANTS = {name: value for name, value in events.FIXED.items() if name != "$lib_version"}
 
 
 def _pattern(event: str, version: int) -> re.Pattern[str]:
-    """Return what `events.build` writes for an event under a version of the catalog."""
+    """Return a pattern of what `events.build` writes for an event in a version of the catalog."""
     own = ",".join(f'"{p.name}":({_VALUE})' for p in events.EVENTS[event].agreed(version))
     return re.compile(
         rf'\{{"event":"{event}","uuid":"({_UUID})","distinct_id":"({_UUID})","timestamp":"({_TIMESTAMP})",'
@@ -32,7 +32,7 @@ def _pattern(event: str, version: int) -> re.Pattern[str]:
 
 @cache
 def _forms(event: str) -> tuple[tuple[re.Pattern[str], tuple[events.Property, ...]], ...]:
-    """Return the forms that an event has had, the newest first: one for each version that changed it."""
+    """Return the forms of an event, the newest first: one for each version of the catalog that changed it."""
     found = events.EVENTS.get(event)
     if not found:
         return ()
@@ -41,16 +41,16 @@ def _forms(event: str) -> tuple[tuple[re.Pattern[str], tuple[events.Property, ..
 
 
 def admit(line: bytes, published: bytes) -> tuple[dict[str, Any], bytes] | None:
-    """Return the event of a line as it may leave.
+    """Return the event of a line as it is sent.
 
     Args:
         line: what was read, with or without its line break.
-        published: what `checkout.published()` returned. A name that OnRamp does not publish (any more) is replaced.
+        published: what `checkout.published()` returned. A name that OnRamp no longer publishes is replaced.
 
     Returns:
-        The event, and its line; None when no version of ours could have written it.
+        The event, and its line; None if no version of this package could have written it.
     """
-    text = line.decode("latin-1")  # never fails, and has no letter but ASCII's that a pattern takes
+    text = line.decode("latin-1")  # never fails, and the patterns accept only ASCII
     name = text.removeprefix('{"event":"').partition('"')[0]
     found = next(((match, own) for pattern, own in _forms(name) if (match := pattern.fullmatch(text))), None)
     if not found:
@@ -66,7 +66,7 @@ def admit(line: bytes, published: bytes) -> tuple[dict[str, Any], bytes] | None:
             return None
         if value != (f'"{cleaned}"' if isinstance(cleaned, str) else str(cleaned).lower()):
             if not isinstance(cleaned, str) or not value.startswith('"'):
-                return None  # 007, or 7 in quotes, cleans well, but is not what we write
+                return None  # 007, or 7 in quotes, is a valid value, but never written so
             is_exact = False
         properties[p.name] = cleaned
     properties |= _CONSTANTS
@@ -82,7 +82,7 @@ def admit(line: bytes, published: bytes) -> tuple[dict[str, Any], bytes] | None:
 
 
 def newer(line: bytes) -> str | None:
-    """Return the timestamp of a line that a newer version of this program wrote; None for any other line.
+    """Return the timestamp of a line of a newer version of this program; None for any other line.
 
     Such a line is kept and not sent: the program was downgraded, and the next upgrade knows what it is.
     """
@@ -102,5 +102,5 @@ def _release(version: str) -> tuple[int, ...]:
 
 
 def as_line(value: dict[str, Any]) -> bytes:
-    """Return an event, or anything else, as one line of JSON in the form of `events.build`."""
+    """Return a value as one line of JSON in the form of `events.build`."""
     return json.dumps(value, separators=(",", ":")).encode() + b"\n"

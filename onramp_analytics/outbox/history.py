@@ -1,6 +1,7 @@
-"""What the flusher keeps about its runs: how the last one ended, what was sent, what the server refused.
+"""Keep the history of the flusher's runs: how the last one ended, which events were sent, and which were refused.
 
-Told to people, never relied upon: a file that is lost or damaged costs an entry in a list, or the length of a back-off.
+The history is only shown and never relied upon: if a file is lost or damaged, entries in a list are missing, or the
+back-off starts again.
 """
 
 from __future__ import annotations
@@ -22,12 +23,12 @@ from onramp_analytics.outbox.segments import Pending, open_file, opened
 from onramp_analytics.spool import Spool, is_ours
 
 STATE, SENT, REFUSED = b"state.json", b"sent", b"refused"  # names in the folder of the flusher
-SENT_KEPT = 1_000  # events, the contract's
-SENT_BYTES = 1 << 20  # the log of what was sent is cut when it is larger; 1,000 events take less than half of it
-REFUSED_KEPT = 100  # events, the contract's
+SENT_KEPT = 1_000  # events, see docs/protocol.md
+SENT_BYTES = 1 << 20  # a larger log of sent events is cut; 1,000 events take less than half of it
+REFUSED_KEPT = 100  # events, see docs/protocol.md
 REFUSED_BYTES = 1 << 17
 _APPEND = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
-MOST_FAILURES = 1_000  # what a damaged file may claim; the back-off stops growing long before
+MOST_FAILURES = 1_000  # a damaged file may hold more; the back-off stops growing long before
 
 
 @dataclass(slots=True)
@@ -36,11 +37,11 @@ class Counts:
 
     Attributes:
         sent: events that the server accepted.
-        skipped: lines that were no events.
-        refused: events that the server refused for good.
-        expired: events that were too old to be sent.
-        from_the_future: events that a wrong clock had dated after tomorrow.
-        former_id: events of an identifier that was reset, which are deleted.
+        skipped: lines that were not valid events.
+        refused: events that the server refused permanently.
+        expired: events that were too old to send.
+        from_the_future: events dated after tomorrow, by a wrong clock.
+        former_id: events of an identifier that was reset; they are deleted.
         newer: events of a newer version of this program, which are kept.
     """
 
@@ -58,11 +59,11 @@ class State:
     """How the last run ended.
 
     Attributes:
-        at: when, in seconds since 1970; 0 when there was none.
-        outcome: one of the words of `outcome.py`, or "" when there was none.
-        reason: for a person.
-        last_sent_at: when events were last accepted, in seconds since 1970; 0 when never.
-        failures: runs that failed one after the other, which the back-off counts.
+        at: when it ended, in seconds since 1970; 0 if there was no run.
+        outcome: a `Kind` of `posthog/outcome.py`; empty if there was no run.
+        reason: the reason, for the user.
+        last_sent_at: when events were last accepted, in seconds since 1970; 0 if never.
+        failures: the number of consecutive failed runs, which sets the back-off.
         sent, skipped, refused, expired, from_the_future, former_id, newer: see `Counts`.
     """
 
@@ -79,9 +80,14 @@ class State:
     former_id: int = 0
     newer: int = 0
 
+    @property
+    def found_nothing(self) -> bool:
+        """Whether the run found no line to settle."""
+        return not any(getattr(self, count.name) for count in fields(Counts))
+
 
 def load_state(spool: Spool) -> State:
-    """Return how the last run ended; what is unknown or damaged has its default."""
+    """Return how the last run ended; values that are missing or damaged get their defaults."""
     found = next(iter(_entries(spool, STATE)), {})
     good = {f.name: found[f.name] for f in fields(State) if _fits(found.get(f.name), f.default)}
     state = State(**good)
@@ -93,14 +99,14 @@ def _fits(value: object, default: object) -> bool:
 
 
 def save_state(spool: Spool, state: State) -> None:
-    """Keep how this run ended."""
+    """Save how this run ended."""
     with suppress(OSError), opened(spool) as folder:
         if folder is not None:
             files.replace(folder, STATE, as_line(asdict(state)))
 
 
 def unfinished(spool: Spool) -> int:
-    """Return how many background senders began since one last came to its end; one at work is among them."""
+    """Return how many flushers began since one last finished, including a running one."""
     try:
         found = os.lstat(os.path.join(spool.folder, BEGUN))
     except OSError:
@@ -109,20 +115,20 @@ def unfinished(spool: Spool) -> int:
 
 
 def log_sent(spool: Spool, batch: list[Pending]) -> None:
-    """Add events to the log of what was sent, and cut it to the newest 1,000 once it is large."""
+    """Add events to the log of sent events, and cut it to the newest 1,000 if it is large."""
     _append(spool, SENT, b"".join(p.line for p in batch), largest=SENT_BYTES, kept=SENT_KEPT)
 
 
 def log_refused(spool: Spool, batch: list[Pending], reason: str) -> None:
-    """Keep events that the server refuses for good, with the server's reason; the newest 100 of them."""
+    """Add events to the log of refused events, with the server's reason, and cut it to the newest 100."""
     lines = b"".join(as_line({"reason": reason, "event": p.event}) for p in batch)
     _append(spool, REFUSED, lines, largest=REFUSED_BYTES, kept=REFUSED_KEPT)
 
 
 def sent(spool: Spool) -> list[dict[str, Any]]:
-    """Return the newest 1,000 events that were sent, oldest first; one that was sent twice is there once."""
-    told = (json.loads(line) for line in _lines(spool, SENT) if admit(line, b""))
-    by_uuid = {event["uuid"]: event for event in told}
+    """Return the newest 1,000 sent events, oldest first; an event that was sent twice is listed once."""
+    events = (json.loads(line) for line in _lines(spool, SENT) if admit(line, b""))
+    by_uuid = {event["uuid"]: event for event in events}
     return list(by_uuid.values())[-SENT_KEPT:]
 
 
@@ -132,7 +138,7 @@ def refused(spool: Spool) -> list[dict[str, Any]]:
 
 
 def paths(spool: Spool) -> list[bytes]:
-    """Return where the state and the logs are kept."""
+    """Return the paths of the state and the logs."""
     return [spool.folder + b"/" + name for name in (STATE, SENT, REFUSED)]
 
 
@@ -152,9 +158,9 @@ def _lines(spool: Spool, name: bytes) -> Iterator[bytes]:
 
 
 def _append(spool: Spool, name: bytes, lines: bytes, *, largest: int, kept: int) -> None:
-    """Add lines to a log, and cut it to its newest when it is larger than `largest` bytes.
+    """Add lines to a log, and cut it to the newest `kept` if it is larger than `largest` bytes.
 
-    A log that cannot be written (disk full) must not keep events from being acknowledged.
+    Errors are ignored: a log that cannot be written (disk full) must not prevent the acknowledgement of events.
     """
     with suppress(OSError), opened(spool) as folder:
         if folder is None:

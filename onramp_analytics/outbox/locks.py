@@ -1,4 +1,4 @@
-"""The two locks: the spool's, which trackers hold for microseconds, and the flusher's, which it holds for its life."""
+"""Take the spool's lock, which trackers hold for microseconds, and the flusher's, which it holds until it ends."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from onramp_analytics.spool import Spool, is_ours
 
 FLUSHER = b"flusher.lock"
 POLL = 0.01  # seconds between two tries for the flusher's lock
-LONGEST_GOODBYE = 30.0  # seconds that a flusher that was told to end may take
+LONGEST_GOODBYE = 30.0  # seconds that a flusher may take to end after a signal
 
 
 @contextmanager
@@ -23,11 +23,11 @@ def locked(spool: Spool, timeout: float = 2.0) -> Iterator[bool]:
     """Hold the spool's lock, as the trackers do.
 
     Args:
-        spool: whose lock.
+        spool: the spool.
         timeout: seconds to wait for it.
 
     Yields:
-        True when it is held; False when it stayed busy (its holder was stopped).
+        True if it is held; False if it stayed busy (its holder may be stopped).
 
     Raises:
         OSError: the lock file cannot be opened.
@@ -42,10 +42,10 @@ def locked(spool: Spool, timeout: float = 2.0) -> Iterator[bool]:
 
 @contextmanager
 def flusher_lock(spool: Spool, timeout: float = 2.0) -> Iterator[bool]:
-    """Hold the lock of the one flusher, as `locked` does. The folder must exist.
+    """Hold the flusher's lock, as `locked` does for the spool's. The folder must exist.
 
     Raises:
-        OSError: the folder is missing or not ours, or something else is in the place of the lock.
+        OSError: the folder is missing or not ours, or the lock is not a regular file.
     """
     folder = spool.open_folder()
     try:
@@ -53,7 +53,7 @@ def flusher_lock(spool: Spool, timeout: float = 2.0) -> Iterator[bool]:
             found = os.stat(FLUSHER, dir_fd=folder, follow_symlinks=False)
             if not stat.S_ISREG(found.st_mode) or not is_ours(found):
                 raise FileExistsError(17, "not a file of ours", flusher_path(spool))
-        # By the descriptor's path, so that filelock opens the lock in the folder that was looked at.
+        # By the path of the descriptor, so that filelock opens the lock in the folder that was checked.
         lock = FileLock(
             f"/proc/self/fd/{folder}/{os.fsdecode(FLUSHER)}", timeout=timeout, poll_interval=POLL, mode=0o600
         )
@@ -71,14 +71,14 @@ def flusher_lock(spool: Spool, timeout: float = 2.0) -> Iterator[bool]:
 
 
 def flusher_path(spool: Spool) -> bytes:
-    """Return the path of the lock that the one flusher holds."""
+    """Return the path of the flusher's lock."""
     return spool.folder + b"/" + FLUSHER
 
 
 def flusher_is_alive(spool: Spool) -> bool:
-    """Return whether a flusher holds its lock."""
+    """Return whether a flusher is running: one holds the lock."""
     try:
-        os.lstat(flusher_path(spool))  # looking must not create it
+        os.lstat(flusher_path(spool))  # so that asking does not create it
         with flusher_lock(spool, timeout=0) as held:
             return not held
     except OSError:
@@ -86,13 +86,13 @@ def flusher_is_alive(spool: Spool) -> bool:
 
 
 def end_flushers(spool: Spool, *, patience: float = LONGEST_GOODBYE) -> bool:
-    """End this user's flushers of a checkout. Killed at any moment, a flusher loses nothing.
+    """End this user's flushers of a checkout. A flusher that is killed loses no event.
 
-    They are found by their command line, which also finds one whose folder was deleted by hand, and never by which
-    process holds a lock: any process may be handed a descriptor.
+    They are found by their command line, and not by which process holds the lock: any process may have inherited its
+    descriptor, and a flusher whose folder was deleted by hand holds none that can be found.
 
     Returns:
-        False when one is still there after `patience` seconds.
+        False if one is still running after `patience` seconds.
     """
     deadline = time.monotonic() + patience
     while pids := list(flushers(spool)):
@@ -106,7 +106,7 @@ def end_flushers(spool: Spool, *, patience: float = LONGEST_GOODBYE) -> bool:
 
 
 def flushers(spool: Spool) -> Iterator[int]:
-    """Yield the processes of this user that are flushers of a checkout, those that linger too."""
+    """Yield this user's flushers of a checkout as process ids, including those that linger."""
     for pid in filter(str.isdigit, os.listdir("/proc")):
         with suppress(OSError):
             if int(pid) != os.getpid() and os.stat(f"/proc/{pid}").st_uid == os.geteuid():
@@ -117,6 +117,16 @@ def flushers(spool: Spool) -> Iterator[int]:
 
 
 def is_flusher(words: list[bytes], root: bytes) -> bool:
-    """Return whether a command line is one that `spawn.py` or `detached.py` starts for a checkout."""
+    """Return whether `spawn.py` or `detached.py` starts this command line for a checkout."""
     ours = words[1:3] == [b"-IS", words[2] if words[2:3] and words[2].endswith(b"/detached.py") else b""]
-    return (ours or words[1:4] == [b"-E", b"-m", b"onramp_analytics.flush"]) and root in words[3:]
+    if not (ours or words[1:4] == [b"-E", b"-m", b"onramp_analytics.flush"]):
+        return False
+    return any(word == root or _is_same_folder(word, root) for word in words[3:])
+
+
+def _is_same_folder(path: bytes, root: bytes) -> bool:
+    """Return whether two paths lead to one folder: make starts a flusher by the real one, and shells keep links."""
+    try:
+        return os.path.samefile(path, root)
+    except OSError:
+        return False

@@ -1,4 +1,4 @@
-"""What is in a checkout: the queued events, the sent ones, and how the last run ended. One view for every command."""
+"""Show what is in a checkout: queued events, sent events, and how the last run ended. All commands share this view."""
 
 from __future__ import annotations
 
@@ -14,14 +14,16 @@ from onramp_analytics.outbox.schedule import Calendar
 from onramp_analytics.outbox.segments import Newer, Pending
 from onramp_analytics.spool import Spool
 
+MOST_EVENTS, MOST_BYTES = 100, 1 << 20  # in one request, see docs/protocol.md
+
 
 def sendable(found: Iterable[Pending | Newer | None], counts: Counts, calendar: Calendar) -> Iterator[Pending]:
-    """Yield the events that may be sent, now or later.
+    """Yield the events that can be sent, now or later.
 
     Args:
         found: what `segments.read` yields.
-        counts: where the others are counted.
-        calendar: that of the present time.
+        counts: counts the others.
+        calendar: the calendar of the present time.
     """
     for pending in found:
         if pending is None:
@@ -39,8 +41,22 @@ def sendable(found: Iterable[Pending | Newer | None], counts: Counts, calendar: 
             yield pending
 
 
+def batches(found: Iterable[Pending]) -> Iterator[list[Pending]]:
+    """Group events into batches of at most 100 events and 1 MiB."""
+    batch: list[Pending] = []
+    size = 0
+    for one in found:
+        if batch and (len(batch) == MOST_EVENTS or size + len(one.line) > MOST_BYTES):
+            yield batch
+            batch, size = [], 0
+        batch.append(one)
+        size += len(one.line)
+    if batch:
+        yield batch
+
+
 class Outbox:
-    """What is in a checkout. Creating the object touches no file.
+    """The events in a checkout. Creating the object touches no file.
 
     Attributes:
         root: the checkout.
@@ -58,11 +74,11 @@ class Outbox:
             yield from sendable(segments.read(file, published), counts, calendar)
 
     def count(self) -> int:
-        """Return how many lines are queued, without looking into them."""
+        """Return the number of queued lines, without validating them."""
         return segments.count(self.spool)
 
     def sent(self) -> list[dict[str, Any]]:
-        """Return the newest 1,000 events that were sent, oldest first."""
+        """Return the newest 1,000 sent events, oldest first."""
         return history.sent(self.spool)
 
     def last_run(self) -> State:
@@ -70,9 +86,9 @@ class Outbox:
         return history.load_state(self.spool)
 
     def flusher_is_alive(self) -> bool:
-        """Return whether a flusher is at work."""
+        """Return whether a flusher is running."""
         return locks.flusher_is_alive(self.spool)
 
     def remains(self) -> bool:
-        """Return whether anything of ours is in the checkout besides `onramp.lock`."""
+        """Return whether the checkout holds any of our files besides `onramp.lock`."""
         return any(os.path.lexists(path) for path in (self.spool.file, self.spool.folder, self.spool.lock))

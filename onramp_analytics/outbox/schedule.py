@@ -1,6 +1,6 @@
-"""When an event may be sent: rules of its day and the present time. Nothing here looks at a clock or a file.
+"""Decide when an event is sent, from its day and the present time. These functions read no clock and no file.
 
-Days are UTC, and texts like "2026-01-03", which sort as the days do.
+Days are in UTC, and strings like "2026-01-03", which sort like the days.
 """
 
 from __future__ import annotations
@@ -9,18 +9,18 @@ import time
 from dataclasses import dataclass
 
 DAY = 86_400  # seconds
-OLDEST = 90  # days that an event is kept: some people run one make command per month
-DAYS_TO_LOOK = 2  # an event is due on the second day after its own, so everybody has 24 hours at least to see it
+OLDEST = 90  # days that an event is kept, since some users run one make command per month
+DAYS_TO_LOOK = 2  # an event is due on the second day after its own, so a user has at least 24 hours to see it
 
 
 @dataclass(frozen=True, slots=True)
 class Calendar:
-    """What the present time says about the days of events.
+    """The days that matter at the present time.
 
     Attributes:
-        oldest: events of earlier days have expired.
+        oldest: events of earlier days are expired.
         due: events up to this day are due.
-        latest: events of later days were dated by a wrong clock. A day ahead is left for clocks that differ a little.
+        latest: events of later days were dated by a wrong clock. One day ahead is allowed, since clocks differ.
     """
 
     oldest: str
@@ -33,15 +33,15 @@ class Calendar:
         return cls(_day(now - OLDEST * DAY), _day(now - DAYS_TO_LOOK * DAY), _day(now + DAY))
 
     def has_expired(self, timestamp: str) -> bool:
-        """Tell whether an event is too old to be sent."""
+        """Return whether an event is too old to send."""
         return timestamp[:10] < self.oldest
 
     def is_from_the_future(self, timestamp: str) -> bool:
-        """Tell whether an event is dated after tomorrow. PostHog would store the exact time of its arrival instead."""
+        """Return whether an event is dated after tomorrow. PostHog would store its exact time of arrival."""
         return timestamp[:10] > self.latest
 
     def is_due(self, timestamp: str) -> bool:
-        """Tell whether everybody had their day to look at an event."""
+        """Return whether the user had a day to look at an event."""
         return timestamp[:10] <= self.due
 
 

@@ -1,8 +1,8 @@
-"""The flusher's half of the on-disk protocol: claim, read, acknowledge.
+"""Claim, read and acknowledge events: the flusher's half of the on-disk protocol.
 
 A segment is a file `<ns>-<pid>.<offset>` in the flusher's folder. It is a spool that was claimed by renaming it, or one
-event that a tracker spilled. The offset in its name says how many bytes are done; renaming it to a higher offset is
-the acknowledgement, one atomic step with nothing to keep in step with it. See `spool.py` for the files and the races.
+event that a tracker spilled. The offset in its name is the number of bytes that are done. Renaming the file to a higher
+offset is the acknowledgement, which is atomic. See `spool.py` for the files and the races.
 """
 
 from __future__ import annotations
@@ -22,27 +22,27 @@ from onramp_analytics.outbox import gate
 from onramp_analytics.outbox.locks import FLUSHER, locked
 from onramp_analytics.spool import STAMP, Spool, is_ours, segment_name
 
-LONGEST_LINE = 1 << 16  # bytes; ours are below 1 KiB, and a longer one is skipped without being read into memory
-LONGEST_OFFSET = 18  # digits; a longer one belongs to no file
-ABANDONED = 60  # seconds after which a half-spilled event has no tracker any more
+LONGEST_LINE = 1 << 16  # bytes; events are below 1 KiB, and a longer line is skipped without reading it into memory
+LONGEST_OFFSET = 18  # digits; no file is that large
+ABANDONED = 60  # seconds after which no tracker is still writing an event that is being spilled
 _READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """Claimed events: the name without its offset, and the offset in bytes from which on they are not done."""
+    """Claimed events: the name without its offset, and the offset in bytes at which the remaining events begin."""
 
     stem: bytes
     offset: int
 
     @property
     def name(self) -> bytes:
-        """The present name of the file in the flusher's folder."""
+        """The name of the file in the flusher's folder."""
         return b"%s.%d" % (self.stem, self.offset)
 
 
 class Pending(NamedTuple):
-    """One event as it will be sent, the same as a line, and where in its file it ends and begins, in bytes."""
+    """One event as it will be sent, its line, and the offsets in bytes of its end and its start in its file."""
 
     event: dict[str, Any]
     line: bytes
@@ -51,7 +51,7 @@ class Pending(NamedTuple):
 
 
 class Newer(NamedTuple):
-    """A line that a newer version of this program wrote: its timestamp, and where it begins, in bytes."""
+    """A line of a newer version of this program: its timestamp, and the offset of its start in bytes."""
 
     timestamp: str
     start: int
@@ -59,7 +59,7 @@ class Newer(NamedTuple):
 
 @contextmanager
 def opened(spool: Spool) -> Iterator[int | None]:
-    """Hold a descriptor of the flusher's folder; None if there is none of ours."""
+    """Yield a descriptor of the flusher's folder; None if it is missing or not ours."""
     try:
         folder = spool.open_folder()
     except OSError:
@@ -87,7 +87,7 @@ def _names(spool: Spool) -> list[bytes]:
 
 
 def count(spool: Spool) -> int:
-    """Return how many lines are pending, without looking into them."""
+    """Return the number of queued lines, without validating them."""
     lines = 0
     for file in pending_files(spool):
         last = b"\n"
@@ -99,14 +99,14 @@ def count(spool: Spool) -> int:
 
 
 def claim(spool: Spool) -> Segment | None:
-    """Take the spool as it is, so that trackers start a new one. Hold the flusher's lock.
+    """Rename the spool, so that trackers start a new one. Hold the flusher's lock.
 
     Returns:
-        The new segment; None when nothing is pending or what is there is not a spool of ours.
+        The new segment; None if nothing is queued, or the spool is not a regular file of this user.
 
     Raises:
-        CouldNot: a process holds the spool's lock and does not let go.
-        OSError: the machine is in the way.
+        CouldNot: a process holds the spool's lock and does not release it.
+        OSError: a file cannot be used.
     """
     lock = spool.take_lock(2.0)
     if lock < 0:
@@ -132,9 +132,9 @@ def claim(spool: Spool) -> Segment | None:
 
 
 def read(file: BinaryIO, published: bytes) -> Iterator[Pending | Newer | None]:
-    """Yield what a segment holds from the file's position on: an event, or None for a line that is none of ours.
+    """Yield the events of a segment from the file's position, and None for each line that is not a valid event.
 
-    Nothing that can be in the file raises, and no line is read into memory beyond `LONGEST_LINE`.
+    No content of the file raises an error, and no line is read into memory beyond `LONGEST_LINE`.
     """
     end = file.tell()
     while line := file.readline(LONGEST_LINE):
@@ -155,12 +155,12 @@ def read(file: BinaryIO, published: bytes) -> Iterator[Pending | Newer | None]:
 
 
 def open_file(spool: Spool, name: bytes, offset: int = 0) -> BinaryIO:
-    """Open a file of ours in the flusher's folder at an offset.
+    """Open a file in the flusher's folder at an offset.
 
-    The offset counts only where a line ends there: a repeat is better than a loss.
+    An offset that is not the end of a line is ignored, since a repeat is better than a loss.
 
     Raises:
-        OSError: it is missing, or not a regular file of this user's.
+        OSError: it is missing, or not a regular file of this user.
     """
     folder = spool.open_folder()
     try:
@@ -185,13 +185,13 @@ def open_spool(spool: Spool) -> BinaryIO:
     """Open the spool itself, as `open_file` opens a segment.
 
     Raises:
-        OSError: it is missing, or not a regular file of this user's.
+        OSError: it is missing, or not a regular file of this user.
     """
     return _open(spool.file, 0)
 
 
 def acknowledge(spool: Spool, segment: Segment, end: int) -> Segment:
-    """Say that everything before the offset `end` is done, for good. Returns the segment under its new name.
+    """Record permanently that the events before the offset `end` are done. Returns the segment with its new name.
 
     Raises:
         OSError: the folder or the segment is gone.
@@ -206,7 +206,7 @@ def acknowledge(spool: Spool, segment: Segment, end: int) -> Segment:
 
 
 def discard(spool: Spool, segment: Segment) -> None:
-    """Delete a segment of which everything is done.
+    """Delete a segment whose events are all done.
 
     Raises:
         OSError: the folder or the segment is gone.
@@ -219,9 +219,9 @@ def discard(spool: Spool, segment: Segment) -> None:
 
 
 def pending_files(spool: Spool) -> Iterator[BinaryIO]:
-    """Yield every file with pending events, opened where its events begin, oldest first. Needs no lock.
+    """Yield every file with queued events, opened where they begin, oldest first. Needs no lock.
 
-    The spool is opened first: if it is claimed meanwhile it shows up among the segments too, and is known by its inode.
+    The spool is opened first. If it is claimed meanwhile, it also appears as a segment, and is recognized by its inode.
     """
     try:
         newest = _open(spool.file, 0)
@@ -243,7 +243,7 @@ def _segment_files(spool: Spool) -> Iterator[BinaryIO]:
 
 
 def _open_wherever(spool: Spool, segment: Segment) -> BinaryIO:
-    """Open a segment that the flusher may be acknowledging right now, which changes its name."""
+    """Open a segment whose name may change meanwhile, as the flusher acknowledges events."""
     for _ in range(100):
         try:
             return open_file(spool, segment.name, segment.offset)
@@ -253,7 +253,7 @@ def _open_wherever(spool: Spool, segment: Segment) -> BinaryIO:
 
 
 def remove_abandoned(spool: Spool, now: float) -> None:
-    """Delete what a killed process left half written; its event was never acknowledged to anybody."""
+    """Delete the incomplete files of killed processes. Their events were never reported as stored."""
     with opened(spool) as folder, suppress(OSError):
         for name in _names(spool) if folder is not None else ():
             if name.endswith(files.NEW):
@@ -263,7 +263,7 @@ def remove_abandoned(spool: Spool, now: float) -> None:
 
 
 def leave(spool: Spool) -> None:
-    """Remove the folder if there is nothing of worth in it: `disable` has emptied it, or nothing was ever there.
+    """Remove the folder if it holds no events and no history, as after `disable`.
 
     Hold the flusher's lock.
     """
@@ -273,17 +273,17 @@ def leave(spool: Spool) -> None:
 
 
 def purge(spool: Spool, *, keep: tuple[bytes, ...] = ()) -> None:
-    """Delete pending events, claimed ones, and everything else in the folder but `keep`. Hold both locks.
+    """Delete the queued events, and everything in the folder except `keep`. Hold both locks.
 
     Raises:
-        OSError: something could not be deleted.
+        OSError: a file could not be deleted.
     """
     with suppress(FileNotFoundError):
         os.unlink(spool.file)
     if os.path.lexists(spool.folder) and not stat.S_ISDIR(os.lstat(spool.folder).st_mode):
         os.unlink(spool.folder)
     deadline = time.monotonic() + 2
-    while set(_names(spool)) - set(keep) and time.monotonic() < deadline:  # a tracker may take back a spilled event
+    while set(_names(spool)) - set(keep) and time.monotonic() < deadline:  # a tracker may delete its spilled event
         _remove(spool, set(_names(spool)) - set(keep))
     spool.remove_folder()
     if os.path.lexists(spool.folder) and not keep:

@@ -1,1 +1,1 @@
-"""Everything that knows PostHog: where events go, how one request is made, and what its answer means."""
+"""Send events to PostHog: the destination, one request, and what follows from its answer."""

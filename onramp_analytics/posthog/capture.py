@@ -1,6 +1,6 @@
-"""One HTTP request to PostHog, and what became of it. All that knows how PostHog takes events, and all that imports it.
+"""Make one HTTP request to PostHog, and judge its answer. Only this module imports the SDK.
 
-The facts (what the server takes, what a 200 proves, what `requests` adds by itself) are in docs/posthog.md.
+docs/posthog.md has the facts: what the server accepts, what a 200 proves, and what `requests` adds by itself.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ from onramp_analytics.posthog.wording import blocked_reason, clean, network_reas
 
 TIMEOUT = (10.0, 15.0)  # seconds to connect and between two bytes
 DEADLINE = LONGEST_REQUEST
-LARGEST_ANSWER = 1 << 16  # bytes of an answer that are read; PostHog's have some twenty
+LARGEST_ANSWER = 1 << 16  # bytes of an answer that are read; PostHog's have about twenty
 
 _AGAIN = {408, 425, 429}
 _WRONG_SETTINGS = {401, 403, 404}
-#: Closing the connection discards what the kernel has not sent yet, so that nothing is sent after `disable` has killed
+#: Closing the connection discards what the kernel has not sent yet, so that nothing is sent after `disable` has ended
 #: the flusher.
 _SOCKET_OPTIONS = [
     *HTTPConnection.default_socket_options,
@@ -56,11 +56,13 @@ _CHECK_HOST = "check the host's name, and whether this network has a login page"
 
 
 class _OnlyOurHeaders(AuthBase):
-    """Runs last on every request: keeps `~/.netrc` and cookies out, and everything that is not in the contract."""
+    """Removes every header that docs/protocol.md does not list, and keeps `~/.netrc` out. Runs last on each request."""
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         request.headers["User-Agent"] = f"onramp-analytics/{__version__}"
-        request.headers["Accept-Encoding"] = "identity"  # else it says what is installed here, and answers can explode
+        request.headers["Accept-Encoding"] = (
+            "identity"  # the default reveals what is installed, and allows huge answers
+        )
         for name in list(request.headers):
             if name.lower() not in _HEADERS:
                 del request.headers[name]
@@ -68,7 +70,7 @@ class _OnlyOurHeaders(AuthBase):
 
 
 class _Asking:
-    """A connection that asks whether it may send: before it connects, and before each write to the network."""
+    """A connection that checks consent before it connects, and before each write to the network."""
 
     sock: Any
     may_send: Callable[[], object]
@@ -79,13 +81,13 @@ class _Asking:
 
     def send(self, data: Any) -> None:
         if self.sock is None:
-            self.connect()  # takes its time, so the question comes after it
+            self.connect()  # may take long, so consent is checked after it
         self.may_send()
         super().send(data)  # type: ignore[misc]
 
 
 class _Adapter(HTTPAdapter):
-    """Connections that ask before they send and are reset when they are closed. Tries once, reads little."""
+    """Makes connections that check consent before they send. Tries once, and limits what it reads."""
 
     def __init__(self, may_send: Callable[[], object], *, is_direct: bool) -> None:
         self._may_send = may_send
@@ -104,7 +106,7 @@ class _Adapter(HTTPAdapter):
         return manager
 
     def _make_ask(self, manager: Any) -> None:
-        """Have urllib3 make connections that ask. It makes them itself, so the question goes into their class."""
+        """Make urllib3 create connections that check consent. It creates them itself, so the class checks."""
         question = {"may_send": staticmethod(self._may_send)}
         manager.pool_classes_by_scheme = {
             scheme: type("Pool", (pool,), {"ConnectionCls": type("Asking", (_Asking, pool.ConnectionCls), question)})
@@ -113,17 +115,17 @@ class _Adapter(HTTPAdapter):
 
     def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
         if self._is_direct:
-            kwargs["proxies"] = None  # none stands between us and this machine
+            kwargs["proxies"] = None  # no proxy for this machine
         response = super().send(request, *args, **kwargs)
         response.raw = io.BytesIO(_read(response.raw))
-        response.encoding = "utf-8"  # what is not gets question marks; guessing takes seconds
+        response.encoding = "utf-8"  # other bytes become question marks; detecting the encoding takes seconds
         return response
 
 
 def _read(raw: Any) -> bytes:
-    """Return the beginning of an answer as it came. It is never decompressed: 2 MB of gzip can become gigabytes.
+    """Return the beginning of an answer without decompressing it, since 2 MB of gzip can become gigabytes.
 
-    Reads on until there is nothing more, since only then urllib3 says that an answer was cut off.
+    It reads to the end, since urllib3 reports only then that an answer was cut off.
     """
     answer = b""
     with closing(raw):
@@ -135,12 +137,12 @@ def _read(raw: Any) -> bytes:
 
 
 def open_session(destination: Destination, may_send: Callable[[], object]) -> requests.Session:
-    """Return a session that adds nothing, follows nothing, and tries once. The caller closes it.
+    """Return a session that adds no headers, follows no redirects, and does not retry. The caller closes it.
 
     Args:
         destination: where it will send.
-        may_send: called before each write to the network. To forbid it, raise something that is no `Exception`, which
-            no library on the way takes for its own.
+        may_send: called before each write to the network. To prevent it, raise a `BaseException` that is not an
+            `Exception`, which no library catches.
     """
     session = requests.Session()
     adapter = _Adapter(may_send, is_direct=destination.is_loopback)
@@ -152,9 +154,9 @@ def open_session(destination: Destination, may_send: Callable[[], object]) -> re
 
 
 def send(session: requests.Session, destination: Destination, batch: list[dict[str, Any]]) -> Outcome:
-    """Make one request with these events and say what became of it. Takes `DEADLINE` seconds at most.
+    """Make one request with these events and return its outcome. Takes at most `DEADLINE` seconds.
 
-    Call it from the main thread: the deadline is a signal.
+    Call it from the main thread, since the deadline is a signal.
     """
     try:
         with _deadline(DEADLINE):
@@ -180,12 +182,12 @@ def _send(session: requests.Session, destination: Destination, batch: list[dict[
         return Outcome(UNLIKE_POSTHOG, f"{_UNLIKE}: it redirects: {_CHECK_HOST}")
     except (requests.RequestException, HTTPError) as error:
         return Outcome(UNREACHED, blocked_reason(destination.host) or network_reason(error))
-    except Exception:  # noqa: BLE001  (whatever is wrong with somebody's answer, the back-off must be stored)
+    except Exception:  # noqa: BLE001  (whatever is wrong with an answer, the back-off must be stored)
         return Outcome(UNREACHED, f"the host's error is not one of PostHog's: {_CHECK_HOST}")
 
 
 class _OutOfTimeError(BaseException):
-    """Not an `Exception`, so that no library on the way takes it for its own."""
+    """Not an `Exception`, so that no library catches it."""
 
 
 @contextmanager
@@ -203,7 +205,7 @@ def _deadline(seconds: float) -> Iterator[None]:
 
 
 def judge_success(response: requests.Response) -> Outcome:
-    """Tell a 200 of PostHog's from one of a captive portal."""
+    """Distinguish a 200 of PostHog from one of a captive portal."""
     try:
         answer = None if response.history else response.json()
     except (ValueError, RecursionError):
@@ -215,7 +217,7 @@ def judge_success(response: requests.Response) -> Outcome:
 
 
 def judge_failure(status: int | str, message: str, retry_after: float | None) -> Outcome:
-    """Turn an HTTP status that is not 200 into an outcome, as the contract's table says."""
+    """Turn an HTTP status other than 200 into an outcome, as the table in docs/protocol.md specifies."""
     code = int(status) if str(status).isdigit() else 0
     reason = f"the host answered {status}" + (f": {message}" if message else "")
     if code == 413:

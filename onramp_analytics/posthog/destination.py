@@ -1,7 +1,7 @@
-"""Where events are sent, and how often: one answer for everything that shows it or uses it.
+"""Decide where events are sent, and how often. Every command and the flusher use this decision.
 
-`make.d/analytics.conf` of the checkout names the PostHog project of OnRamp. The environment's key and host replace the
-two, together or not at all.
+`make.d/analytics.conf` in the checkout names the PostHog project of OnRamp. A key and a host in the environment
+override it, if both are set.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ CONF_KEY, CONF_HOST, CONF_SEND = "ANALYTICS_API_KEY", "ANALYTICS_HOST", "ANALYTI
 CONF_DOCS, CONF_CONTACT = "ANALYTICS_DOCS_URL", "ANALYTICS_CONTACT"
 
 US_CLOUD = "https://us.i.posthog.com"
-#: Addresses of PostHog's application, which people copy from their browser, and the hosts that take events.
+#: Addresses of PostHog's application, as copied from a browser, and the hosts that receive events.
 _INGESTION = {
     "https://app.posthog.com": US_CLOUD,
     "https://us.posthog.com": US_CLOUD,
@@ -52,7 +52,7 @@ class Destination:
 
     @property
     def agreement(self) -> str:
-        """What `onramp.lock` keeps of it: the host and the project key, which is public."""
+        """The host and the project key, as `onramp.lock` keeps them. The project key is public."""
         return f"{self.host} {self.key}"
 
 
@@ -72,10 +72,10 @@ def of(root: bytes, environ: Mapping[str, str]) -> Destination:
 
     Args:
         root: the checkout.
-        environ: the environment, whose key and host replace those of the checkout.
+        environ: the environment; its key and host override those of the checkout.
 
     Raises:
-        Misconfigured: there is no key, or the key or the host is not valid. Never quotes a key.
+        Misconfigured: there is no key, or the key or the host is not valid. The error never quotes a key.
     """
     files = consent.env_files(root)
     named = consent.names_in(files, (KEY_VARIABLE.encode(), HOST_VARIABLE.encode()))
@@ -103,7 +103,7 @@ def of(root: bytes, environ: Mapping[str, str]) -> Destination:
 
 
 def send(root: bytes, environ: Mapping[str, str]) -> Send:
-    """Return how often the events of a checkout are sent: DAILY, or AT_ONCE to a project of the user's own."""
+    """Return how often the events of a checkout are sent: DAILY, or AT_ONCE to a user-defined project."""
     own = environ.get(KEY_VARIABLE, "").strip() and environ.get(HOST_VARIABLE, "").strip()
     return AT_ONCE if own or conf(root).get(CONF_SEND) == AT_ONCE else DAILY
 
@@ -128,10 +128,10 @@ def key_of(text: str, name: str) -> str:
 
     Args:
         text: the key.
-        name: where it was given, for the error.
+        name: the name of the setting, for the error.
 
     Raises:
-        Misconfigured: it is not of the form `phc_…`. Never quotes it.
+        Misconfigured: it does not have the form `phc_…`. The error never quotes it.
     """
     if text.startswith("phx_"):
         raise Misconfigured(f"{name} contains a personal secret (phx_…): use the project's API key (phc_…) instead")
@@ -146,11 +146,11 @@ def masked(key: str) -> str:
 
 
 def host_of(text: str, name: str, *, allow_http: bool) -> str:
-    """Return the address that events are sent to, without a slash at its end.
+    """Return the address that events are sent to, without a trailing slash.
 
     Args:
         text: the address.
-        name: where it was given, for the error.
+        name: the name of the setting, for the error.
         allow_http: whether `http://` is allowed for a host other than this machine.
 
     Raises:
@@ -176,10 +176,10 @@ def host_of(text: str, name: str, *, allow_http: bool) -> str:
 
 
 def application(environ: Mapping[str, str]) -> str:
-    """Return the address of PostHog's application, where maintainers look at what the host took.
+    """Return the address of PostHog's application, where maintainers see the events.
 
     Raises:
-        Misconfigured: as `host_of`; and `http://` is never enough here, where a personal key is sent.
+        Misconfigured: see `host_of`. `http://` is never allowed, since a personal key is sent.
     """
     text = environ.get(HOST_VARIABLE, "").strip()
     address = host_of(text, HOST_VARIABLE, allow_http=False) if text else US_CLOUD

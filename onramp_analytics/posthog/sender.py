@@ -1,6 +1,6 @@
-"""Make requests while there is consent and time, and make them again while the host is not reached.
+"""Make requests while there is consent and time, and retry while the host cannot be reached.
 
-The SDK is loaded with the first request, so who finds nothing to send never loads it.
+The SDK is loaded with the first request, so a run without events to send never loads it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from onramp_analytics import consent
 from onramp_analytics.posthog import destination
-from onramp_analytics.posthog.outcome import MISCONFIGURED, OFF, OUT_OF_TIME, UNREACHED, Kind, Outcome
+from onramp_analytics.posthog.outcome import MISCONFIGURED, OFF, OUT_OF_TIME, UNLIKE_POSTHOG, UNREACHED, Kind, Outcome
+from onramp_analytics.posthog.retry import TRIES, pause_before_retry
 
 if TYPE_CHECKING:
     import requests
@@ -20,17 +21,21 @@ if TYPE_CHECKING:
     from onramp_analytics.consent import Consent
     from onramp_analytics.posthog.destination import Destination
 
-TRIES = 3  # failed requests in a run: the contract's, and what PostHog asks of its SDKs
-
 
 class Stop(BaseException):
-    """The run ends here, and the rest of the events is kept.
+    """Ends the run and keeps the remaining events.
 
-    No `Exception`, since it is also raised inside a request, where a library would take it for its own.
+    Not an `Exception`, since it is also raised inside a request, where a library would catch it.
     """
 
     def __init__(self, kind: Kind, reason: str, retry_after: float = 0.0) -> None:
         self.outcome = Outcome(kind, reason, retry_after)
+
+
+def nothing_accepted(reason: str) -> Stop:
+    """Return the end of a run in which the server accepted no event, with the server's reason."""
+    what = f"the host refuses every event, so it is probably not PostHog: {reason}"
+    return Stop(UNLIKE_POSTHOG, f"{what}: check the host's name and port")
 
 
 def require_consent(root: bytes) -> Consent:
@@ -40,7 +45,7 @@ def require_consent(root: bytes) -> Consent:
         The consent.
 
     Raises:
-        Stop: they may not, and why.
+        Stop: they are not allowed to be sent; it holds the reason.
     """
     now = consent.ask(os.environb, root)
     if not now.on:
@@ -48,16 +53,11 @@ def require_consent(root: bytes) -> Consent:
     return now
 
 
-def pause_before_retry(outcome: Outcome, tries: int, jitter: float) -> float:
-    """Return the seconds to wait before trying again within a run, after `tries` failures."""
-    return max(2.0**tries * jitter, outcome.retry_after)
-
-
 class Sender:
     """Sends the events of one run. Close it at the end."""
 
     def __init__(self, root: bytes, seconds: float) -> None:
-        """Send for the checkout `root`, and begin requests for so many seconds from now on."""
+        """Send for the checkout `root`, and start new requests for this number of seconds."""
         self._root = root
         self._until = time.monotonic() + seconds
         self._tries = 0
@@ -72,11 +72,11 @@ class Sender:
             self._session.close()
 
     def send(self, batch: list[dict[str, Any]]) -> Outcome:
-        """Make one request with events of one identifier, and again while the run has tries and time left.
+        """Make one request with events of one identifier, and retry while the run has tries and time left.
 
         Raises:
-            Stop: consent went or the identifier changed, also in the middle of a request; or the time is over.
-            Misconfigured: there is nowhere to send to.
+            Stop: consent was withdrawn or the identifier was reset, even during a request; or the time is over.
+            Misconfigured: the destination is not set, or not valid.
         """
         from onramp_analytics.posthog import capture  # loads the SDK
 

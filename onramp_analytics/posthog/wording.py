@@ -1,4 +1,4 @@
-"""Say in one sentence what went wrong on the network and what to do. Loads `requests`, but not PostHog's SDK."""
+"""Describe network errors in one sentence, with what to do. Loads `requests`, but not PostHog's SDK."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ LONGEST_REASON = 200  # characters of a server's answer that are kept
 
 
 def clean(message: object, key: str) -> str:
-    """Return what a server said as one short line of ASCII, without the key."""
+    """Return a message of a server as one short line of ASCII, without the key."""
     text = "".join(c if " " <= c <= "~" else " " for c in str(message).replace(key, "(key)"))
     return " ".join(text.split())[:LONGEST_REASON]
 
 
 def network_reason(error: Exception) -> str:
-    """Say what broke and what to do, in words of our own: the exception's text may hold a proxy's password."""
+    """Return what failed and what to do. The exception's text may hold a proxy's password, so it is not used."""
     if isinstance(error, requests.exceptions.SSLError):
         return "the TLS connection to the host is not trusted: check the clock, the proxy and REQUESTS_CA_BUNDLE"
     if isinstance(error, (requests.exceptions.ProxyError, requests.exceptions.InvalidProxyURL)):
@@ -35,16 +35,16 @@ def network_reason(error: Exception) -> str:
 
 
 def blocked_reason(host: str) -> str:
-    """Say that a DNS blocker is in the way, if it is one.
+    """Return a sentence about a DNS blocker, if one is the cause.
 
-    Blockers like Pi-hole answer 0.0.0.0, :: or 127.0.0.1 for a name on their lists. A connection to that reaches
-    whatever listens on this machine (on an OnRamp host its own Traefik), so the failure itself names a wrong cause.
+    Blockers like Pi-hole answer 0.0.0.0, :: or 127.0.0.1 for a name on their lists. A connection to it
+    reaches a server on this machine (on an OnRamp host its Traefik), so the error itself names a wrong cause.
 
     Args:
         host: the host's address, "https://eu.i.posthog.com", after a request to it has failed.
 
     Returns:
-        The sentence; "" where the name does not lead to this machine, was meant to, or is resolved by a proxy.
+        The sentence; empty if the name does not resolve to this machine, is meant to, or a proxy resolves it.
     """
     name = urllib.parse.urlsplit(host).hostname or ""
     if requests.utils.select_proxy(host, requests.utils.get_environ_proxies(host)):

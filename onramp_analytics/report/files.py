@@ -1,4 +1,4 @@
-"""Write the files of a page: each in one step, so that none is ever half-written."""
+"""Write the files of a page, each atomically."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from onramp_analytics.files import replace
 
 
 def write_all(folder: Path, files: Mapping[str, str], mode: int = 0o600) -> None:
-    """Write files into a folder, in their order, never through a link.
+    """Write files into a folder in the given order, never through a link.
 
     Args:
-        folder: is there.
-        files: a path below the folder -> its content. Its parent is there.
+        folder: an existing folder.
+        files: path below the folder -> content. Its parent folder exists.
         mode: the permissions of the files.
 
     Raises:
-        CouldNot: one of them cannot be written. Those before it are written.
+        CouldNot: a file cannot be written. Those before it are written.
     """
     for name, content in files.items():
         path = folder / name

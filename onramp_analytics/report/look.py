@@ -1,8 +1,7 @@
-"""How our pages look: one file of HTML each, that needs no network, no script and no file beside it.
+"""Build the parts of HTML pages, each of which is one file without scripts that needs no network.
 
-The public page of results and the local report are made of these parts. Pictures are inline SVG: they survive printing
-and forced colors, and each stands beside the figures that it shows. Their labels are HTML, so that they stay readable
-at any width.
+The public page of results and the local report share these parts. Charts are inline SVG, which works in print and with
+forced colors, beside the numbers that they show. Their labels are HTML, so that they stay readable at any width.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
 
-#: Even a page with something of somebody's in it could fetch and run nothing.
+#: Even if foreign markup got into a page, it could not load or run anything.
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 _STYLE = """
 :root { color-scheme: light dark; --ink: #17212b; --dim: #55626f; --bar: #2563a8; --bad: #a83a27; --link: #1d5596 }
@@ -104,16 +103,16 @@ footer { margin-top: 3.5rem; padding-top: 1rem; border-top: 1px solid var(--line
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line of a table.
+    """One row of a table.
 
     Attributes:
-        name: its head, plain text.
-        cells: the figures beside it, plain text.
-        length: of its bar.
-        failed: the part of the bar that is drawn hollow.
-        link: where the name leads; empty for nowhere.
-        anchor: an id that others can link to; empty for none.
-        line: a small line over time; empty for none.
+        name: the first cell, plain text.
+        cells: the other cells, plain text.
+        length: the length of its bar.
+        failed: the length of the hollow part of the bar.
+        link: the target of a link on the name; empty for none.
+        anchor: an id for links to this row; empty for none.
+        line: the numbers of a small chart over time; empty for none.
     """
 
     name: str
@@ -126,11 +125,11 @@ class Line:
 
 
 def document(title: str, body: str) -> str:
-    """Return a whole page.
+    """Return a complete page.
 
     Args:
         title: plain text.
-        body: the markup of its main part.
+        body: the HTML of its main part.
     """
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
@@ -142,7 +141,7 @@ def document(title: str, body: str) -> str:
 
 
 def tiles(shown: Iterable[tuple[str, str, str]]) -> str:
-    """Return summary tiles of (what it is, the figure, a note)."""
+    """Return summary tiles from (label, number, note) triples."""
     parts = (
         f'<div><dt>{escape(label)}</dt><dd class="v">{escape(value)}</dd><dd class="s">{escape(note)}</dd></div>\n'
         for label, value, note in shown
@@ -151,12 +150,12 @@ def tiles(shown: Iterable[tuple[str, str, str]]) -> str:
 
 
 def table(caption: str, heads: Sequence[str], lines: Sequence[Line]) -> str:
-    """Return a table, the bar of each line at its end.
+    """Return a table with a bar at the end of each row.
 
     Args:
         caption: plain text.
-        heads: of the columns, the name's first.
-        lines: at least one.
+        heads: the headings of the columns.
+        lines: the rows, at least one.
     """
     trend = any(line.line for line in lines)
     columns = "".join(f'<th scope="col"{" class=n" if i else ""}>{escape(head)}</th>' for i, head in enumerate(heads))
@@ -170,7 +169,7 @@ def table(caption: str, heads: Sequence[str], lines: Sequence[Line]) -> str:
 
 
 def _line(line: Line, longest: float, *, trend: bool) -> str:
-    """Return a row. Its pictures show the figures beside them, and are not read out a second time."""
+    """Return a row. Screen readers skip its charts, which repeat the numbers."""
     name = escape(line.name)
     name = f'<a href="{escape(line.link)}">{name}</a>' if line.link else name
     anchor = f' id="{escape(line.anchor)}"' if line.anchor else ""
@@ -201,8 +200,8 @@ def columns(what: str, days: Sequence[tuple[str, int, int]]) -> str:
     """Return a chart with one column per day.
 
     Args:
-        what: the sentence below it, which is what a screen reader says of it.
-        days: (day, how many, how many of them failed), at least one.
+        what: the caption, which a screen reader reads.
+        days: (day, number, failed number) triples, at least one.
     """
     top = nice(max(number for _day, number, _failed in days))
     width = 100 / len(days)
@@ -221,11 +220,11 @@ def _column(x: float, y: float, width: float, height: float, kind: str = "") -> 
 
 
 def over_time(what: str, points: Sequence[tuple[str, int]]) -> str:
-    """Return a chart of one line over time, with axes.
+    """Return a line chart over time, with axes.
 
     Args:
-        what: the sentence below it, which is what a screen reader says of it.
-        points: (day, how many), at least one, at even distances.
+        what: the caption, which a screen reader reads.
+        points: (day, number) pairs at even distances, at least one.
     """
     top = nice(max(number for _day, number in points))
     heights = [number / top for _day, number in points]
@@ -235,7 +234,7 @@ def over_time(what: str, points: Sequence[tuple[str, int]]) -> str:
 
 
 def nice(number: float) -> int:
-    """Return the end of an axis: even, and not much more than the largest number."""
+    """Return the end of an axis: an even number slightly above the largest one."""
     step = 1
     while True:
         for factor in (2, 4, 6, 8, 10):
@@ -249,7 +248,7 @@ def _path(heights: Sequence[float]) -> str:
 
 
 def _places(heights: Sequence[float]) -> list[tuple[float, float]]:
-    """Return where the points are, in a square of 100, the first at its left edge and the last at its right one."""
+    """Return the coordinates of the points in a square of 100, from its left edge to its right one."""
     apart = 100 / max(len(heights) - 1, 1)
     return [(i * apart if len(heights) > 1 else 50, 100 - 100 * height) for i, height in enumerate(heights)]
 

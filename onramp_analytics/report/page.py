@@ -1,4 +1,4 @@
-"""The local report as one page of HTML, in the look of the public page of results."""
+"""Build the local report as one page of HTML, styled like the public page of results."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from onramp_analytics.report import look
 from onramp_analytics.report.summary import LONGEST, Chart, Summary, charts
 
 TITLE = "What this installation recorded"
-_FIXED = "$"  # the first letter of the properties that every event has
+_FIXED = "$"  # the first character of the properties that every event has
 
 
 def page(found: Summary, sent: list[dict[str, Any]], queued: list[dict[str, Any]], destination: str) -> str:
     """Return the page.
 
     Args:
-        found: the figures.
-        sent: the events that were sent.
-        queued: the events that are queued.
+        found: the summary.
+        sent: the sent events.
+        queued: the queued events.
         destination: where events are sent, for the user.
     """
     parts = [

@@ -1,4 +1,4 @@
-"""What this installation has recorded over time: events in, figures out."""
+"""Summarize the events that this installation has recorded."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from datetime import date, timedelta
 from typing import Any
 
 MOST = 10  # services, overrides, commands and failures that are listed
-LONGEST = 60  # days that are listed, the newest
+LONGEST = 60  # days that are listed; the newest
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class Summary:
     """The figures.
 
     Attributes:
-        events: how many events there are.
+        events: the number of events.
         first: the day of the oldest one as YYYY-MM-DD; empty without events.
         last: the day of the newest one.
         days: (day, events, failures of commands) for each day from the first to the last, the newest 60.
@@ -58,7 +58,7 @@ class Summary:
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """One line of a chart: its name, its figures, and how long its bar is: what went well, and what failed."""
+    """One row of a chart: its name, its numbers, and the two parts of its bar: successful and failed."""
 
     name: str
     figures: list[str]
@@ -68,7 +68,7 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """One question and its answer: a title, what it is about, the heads of the columns, and a line for each bar."""
+    """A chart: its title, a description, the headings of the columns, and its rows."""
 
     title: str
     about: str
@@ -77,10 +77,10 @@ class Chart:
 
 
 def summary(events: Iterable[dict[str, Any]]) -> Summary:
-    """Return the figures of events.
+    """Return the summary of events.
 
     Args:
-        events: as the gate lets them through; one uuid is counted once.
+        events: events that passed the gate; each uuid is counted once.
     """
     once = list({event["uuid"]: event for event in events}.values())
     ran = [event for event in once if event["event"] == "command_executed"]
@@ -100,7 +100,7 @@ def summary(events: Iterable[dict[str, Any]]) -> Summary:
 
 
 def charts(found: Summary) -> list[Chart]:
-    """Return the figures as they are shown, in the terminal and on the page."""
+    """Return the charts of a summary, for the terminal and the page."""
     return [
         _switches("Services", "service", "custom", found.services),
         _switches("Overrides", "override", "custom", found.overrides),
@@ -123,7 +123,7 @@ def charts(found: Summary) -> list[Chart]:
 
 
 def days_chart(found: Summary) -> Chart:
-    """Return the days as the terminal shows them; the page draws them as columns."""
+    """Return the chart of the days for the terminal; the page has a column chart instead."""
     return Chart(
         "Day by day",
         "all recorded events, and the commands that failed",
@@ -179,7 +179,7 @@ def _days(events: list[dict[str, Any]], ran: list[dict[str, Any]]) -> list[tuple
 
 
 def _day(event: dict[str, Any]) -> date | None:
-    """Return the UTC day of an event; None for one that never was (February 30 passes the catalog's look)."""
+    """Return the UTC day of an event; None for an impossible date (the gate admits February 30)."""
     try:
         return date.fromisoformat(event["timestamp"][:10])
     except ValueError:

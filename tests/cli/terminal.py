@@ -1,4 +1,4 @@
-"""A terminal for the command, and the settings of a checkout that the tests of the commands share."""
+"""Run the command on a terminal, with the settings that the tests of the commands share."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
 
 
 def on_a_terminal(checkout: Checkout, *arguments: str, columns: int = 80, env: dict[str, str] | None = None) -> str:
-    """Run the command on a pseudo-terminal and return what a person sees, without colors."""
+    """Run the command on a pseudo-terminal and return what a user sees, without colors."""
     return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", bytes_of(checkout, *arguments, columns=columns, env=env))
 
 

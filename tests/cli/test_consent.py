@@ -1,4 +1,4 @@
-"""`enable`, `disable`, `show-id`, `reset-id` and the notice: what they say, and when they say something else."""
+"""`enable`, `disable`, `show-id`, `reset-id` and the notice: their output and their effect."""
 
 from __future__ import annotations
 
@@ -30,7 +30,8 @@ def test_the_notice_has_its_lines_in_order(checkout: Checkout) -> None:
         "Recorded: services, overrides and commands that OnRamp publishes; success, duration, error type.",
         "Services and overrides that are enabled are counted now and again twice a year.",
         "Events are sent to https://eu.i.posthog.com, run by help@example.org.",
-        "Events are sent once a day, at least one day after they were recorded; until then you can view, send or delete them.",
+        "Events are sent once a day, at least one day after they were recorded; "
+        "until then you can view, send or delete them.",
         "",
         "To disable: make analytics-disable",
         "To learn more: https://example.org/docs/analytics.md",
@@ -172,7 +173,7 @@ def test_disable_where_only_the_variable_asks_is_remembered(checkout: Checkout) 
     assert checkout.status(on)["on"] is False
 
 
-def test_who_cannot_write_in_the_checkout_learns_it_when_opting_out_and_is_off(opted_in: Checkout) -> None:
+def test_opting_out_without_write_access_says_so_and_analytics_are_off(opted_in: Checkout) -> None:
     opted_in.may_pass_over_permissions = False
     opted_in.path.chmod(0o555)
     try:
@@ -230,7 +231,7 @@ def test_the_variable_alone_shows_the_notice_once_and_does_what_enable_does(chec
     assert [event["event"] for event in checkout.pending()] == ["service_enabled"]
 
 
-def test_the_notice_is_silent_where_nobody_opted_in(checkout: Checkout) -> None:
+def test_the_notice_is_silent_before_opting_in(checkout: Checkout) -> None:
     done = checkout.run("notice")
 
     assert (done.stdout, done.stderr) == ("", "")

@@ -1,4 +1,4 @@
-"""`onramp-analytics demo` tells a true story, and says so when it cannot."""
+"""`demo` shows the full workflow, and reports a failure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`doctor` and `status` find what is wrong, and say what to do. The faults are real."""
+"""`doctor` and `status` find real faults, and suggest a fix for each."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from importlib import metadata
 import pytest
 
 from onramp_analytics import consent, health
+from onramp_analytics.health import checkout as checks_of
+from onramp_analytics.health import machine
 from onramp_analytics.integration import launcher
 from onramp_analytics.outbox import locks
 from onramp_analytics.receiver import CAPTIVE_PORTAL, Answer, Receiver
@@ -188,7 +190,7 @@ def test_a_file_system_without_locks_is_named(here: Checkout, monkeypatch: pytes
     said = health.problems(health.checks(here.root, consent.ask(os.environb, here.root), os.environ))
 
     path = f"{here.path}/onramp.spool.lock"
-    assert said == [f"{path} cannot be locked (No locks available), so nothing is recorded: {health._REMEDY}"]
+    assert said == [f"{path} cannot be locked (No locks available), so nothing is recorded: {checks_of._REMEDY}"]
 
 
 def test_a_folder_that_takes_no_file_is_named(opted_in: Checkout) -> None:
@@ -239,9 +241,9 @@ def test_a_file_of_another_user_is_named(opted_in: Checkout) -> None:
 
 def test_a_full_disk_is_wrong(monkeypatch: pytest.MonkeyPatch, opted_in: Checkout) -> None:
     """`make faults` fills a disk for real, which needs a file system of its own."""
-    monkeypatch.setattr(health, "SPACE", 1 << 62)
+    monkeypatch.setattr(checks_of, "SPACE", 1 << 62)
 
-    assert health._disk(opted_in.root) == health.Check(
+    assert checks_of._disk(opted_in.root) == health.Check(
         "disk", health.WRONG, "the disk is full, and new events are dropped: free some space"
     )
 
@@ -271,11 +273,11 @@ def test_a_proxy_is_named_without_its_password(opted_in: Checkout) -> None:
 
 
 def test_byte_code_that_cannot_be_kept_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(health, "cache_from_source", lambda path: f"{path}-gone")
-    assert health._byte_code().state == health.OK
+    monkeypatch.setattr(machine, "cache_from_source", lambda path: f"{path}-gone")
+    assert machine.byte_code().state == health.OK
 
     monkeypatch.setattr(os, "access", lambda *_: False)
-    assert health._byte_code().state == health.WRONG
+    assert machine.byte_code().state == health.WRONG
 
 
 def test_what_make_runs_is_shown(opted_in: Checkout) -> None:
@@ -372,7 +374,7 @@ def test_metadata_that_cannot_be_read_is_a_sentence(monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(metadata, "version", cannot_be_found)
 
-    found = health._versions()
+    found = machine.versions()
 
     assert found.state == health.WRONG
     assert "the package posthog cannot be read" in found.said

@@ -1,4 +1,4 @@
-"""`flush`: sends now, and says what became of the events."""
+"""`flush` sends now, and reports the outcome."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What holds for every command: exit statuses, streams, whose checkout it is, and what reaches a terminal."""
+"""The rules of every command: exit statuses, streams, another user's checkout, and output on a terminal."""
 
 from __future__ import annotations
 

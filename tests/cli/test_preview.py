@@ -19,7 +19,7 @@ NOTHING_SENT = "Nothing was sent: the request went only to a temporary server on
 
 
 def bodies(said: str) -> list[dict[str, object]]:
-    """The requests' bodies in what `preview` printed for a person."""
+    """The bodies of the requests in the output of `preview`."""
     return [json.loads(found) for found in re.findall(r"^\{\n.*?^\}$", said, re.MULTILINE | re.DOTALL)]
 
 

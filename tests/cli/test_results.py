@@ -1,4 +1,4 @@
-"""`results`: what everybody runs, from the file in the checkout."""
+"""`results` shows the published results from the file in the checkout."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def published(checkout: Checkout) -> Checkout:
     return checkout
 
 
-def test_services_are_listed_by_popularity_and_ones_own_are_marked(published: Checkout, receiver: Receiver) -> None:
+def test_services_are_listed_by_popularity_with_the_users_own_marked(published: Checkout, receiver: Receiver) -> None:
     shown = published.run("results", env=UTF8).stdout
 
     assert "40 installations that opted in, 2026-06-17 to 2026-09-14." in shown

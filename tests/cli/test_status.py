@@ -243,7 +243,7 @@ def test_what_stands_in_the_way_is_named_and_outlives_every_command(
         assert "Traceback" not in done.stderr
         assert len(done.stderr.splitlines()) <= 1
 
-    assert any(f"{name} has the wrong file type: move it away" in problem for problem in problems)
+    assert any(f"{name} has an unexpected type or is a hard link: move it away" in problem for problem in problems)
     assert os.listdir(victim) == ["precious"]
     assert (victim / "precious").read_text() == "precious"
 

@@ -1,4 +1,4 @@
-"""`track`: silent about the machine, and one line for a programmer's error."""
+"""`track` is silent about the machine, and prints one line if its arguments are wrong."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`dashboard`: what it shows, and what it makes in PostHog's application (a fake of it, over real HTTP)."""
+"""`dashboard`: its output, and what it creates in PostHog's application (a fake, over real HTTP)."""
 
 from __future__ import annotations
 
@@ -150,7 +150,7 @@ def failure(project: applications.Application) -> str:
     return str(raised.value)
 
 
-def test_a_key_that_posthog_does_not_know_is_told_from_one_that_may_not(
+def test_an_unknown_key_and_one_without_the_scope_get_different_sentences(
     application: Application, receiver: Receiver
 ) -> None:
     unknown = failure(applications.Application(receiver.url, PROJECT, "phx_another"))

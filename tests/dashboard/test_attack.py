@@ -1,4 +1,4 @@
-"""The attack on a published page: what a known newcomer's services can be told from it."""
+"""The attack on a published page: what it shows about the services of a known new installation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Publishing: from the events of simulated installations to a site, through the query API on loopback."""
+"""Publishing, from the events of simulated installations to the site, through the query API on loopback."""
 
 from __future__ import annotations
 

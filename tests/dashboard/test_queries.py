@@ -180,7 +180,7 @@ def test_on_the_public_page_an_installation_counts_once_it_arrived_a_week_apart(
     assert answer(clickhouse, "Installations", queries.between(FIRST, LAST, MADE)) == [[3, 2, 3]]
 
 
-def test_new_on_a_page_is_who_did_not_count_on_the_page_before(clickhouse: ClickHouse) -> None:
+def test_an_installation_is_new_if_the_previous_page_did_not_count_it(clickhouse: ClickHouse) -> None:
     known = queries.between(date(2026, 4, 1), date(2026, 6, 30), date(2026, 7, 14))
     text = queries.new_installations()
     page = queries.between(FIRST, LAST, MADE)
@@ -189,7 +189,7 @@ def test_new_on_a_page_is_who_did_not_count_on_the_page_before(clickhouse: Click
     assert clickhouse.ask(queries.fill(text, page, queries.nothing_before(FIRST)))[1] == [[3]]
 
 
-def test_installations_over_time_tells_the_new_from_the_known(clickhouse: ClickHouse) -> None:
+def test_installations_over_time_distinguishes_new_from_known(clickhouse: ClickHouse) -> None:
     assert answer(clickhouse, "Installations over time") == [
         ["2026-06-08", 1, 1],
         ["2026-06-15", 1, 0],
@@ -220,7 +220,7 @@ def test_an_earlier_period_has_the_answer_that_it_had_then(clickhouse: ClickHous
     assert answer(clickhouse, "Enabled services", then) == [["jellyfin", 2], ["plex", 2], ["custom", 1]]
 
 
-def test_scaffolded_services_are_told_from_others(clickhouse: ClickHouse) -> None:
+def test_scaffolded_services_are_marked(clickhouse: ClickHouse) -> None:
     assert answer(clickhouse, "Scaffolded services") == [[True, 3, 1], [False, 3, 4]]
 
 

@@ -1,4 +1,4 @@
-"""The rule for what is published: no exact number reaches a file."""
+"""The rounding of published counts: no exact number reaches a file."""
 
 from __future__ import annotations
 

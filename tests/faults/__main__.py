@@ -1,4 +1,4 @@
-"""`make faults`: bring about every fault, and print what became of the events."""
+"""`make faults`: inject every fault, and print what became of the events."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ COLUMNS = ("faults", "kills", "tracked", "delivered", "twice", "lost", "leaked",
 
 
 def main() -> int:
-    """Run everything, and return 1 if a promise was not kept."""
+    """Run everything, and return 1 if a guarantee did not hold."""
     console = Console(highlight=False, width=140)
     started, total, left_out = time.monotonic(), Tally(), list[str]()
     table = Table(box=None, pad_edge=False)

@@ -1,4 +1,4 @@
-"""The product in processes that may be killed or stopped: at any moment, or before one line of it runs.
+"""Run the product in processes that are killed or stopped, at random or before a given line.
 
 They are forked by multiprocessing's fork server, which has everything imported: a start takes milliseconds, and so
 thousands of them can be killed. What runs in them is the product's own way in, with an environment of its own.
@@ -39,7 +39,7 @@ _servers.set_forkserver_preload(["__main__", __name__])
 
 @dataclass(frozen=True)
 class Place:
-    """Where a child works: its checkout, its environment, the files that take what it prints, and as whom."""
+    """Where a child runs: its checkout, its environment, the files for its output, and its user."""
 
     root: bytes
     env: dict[str, str]
@@ -50,7 +50,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Halt:
-    """Send yourself a signal just before the product's line number `line`, counted as they run, is run."""
+    """Send a signal to this process before the product's line number `line`, in the order in which lines run."""
 
     line: int
     how: signal.Signals
@@ -66,7 +66,7 @@ def start(place: Place, function: Callable[..., None], *arguments: object, halt:
 
 @dataclass(frozen=True)
 class _Work:
-    """What a child does, and where it is stopped."""
+    """The work of a child, and where it is stopped."""
 
     function: Callable[..., None]
     arguments: tuple[object, ...]
@@ -96,7 +96,7 @@ def _be(place: Place, reachable: Copy | None, work: _Work) -> None:
 
 
 def go_on(rest: str) -> None:
-    """Do the work that another process has prepared, as the user that it has become."""
+    """Do the work that another process has prepared, as another user."""
     place, work = pickle.loads(bytes.fromhex(rest))
     work.do(place)
 
@@ -118,7 +118,7 @@ class _Lines:
 
 
 def note_lines(place: Place, into: Path, function: Callable[..., None], *arguments: object) -> None:
-    """Call `function(place, *arguments)`, and write down where each line that ran stands, one a line."""
+    """Call `function(place, *arguments)`, and write the position of each line that ran, one per line."""
     ran: list[str] = []
     sys.settrace(_Lines(lambda _number, where: ran.append(f"{where[0]}:{where[1]}")))
     try:
@@ -129,7 +129,7 @@ def note_lines(place: Place, into: Path, function: Callable[..., None], *argumen
 
 
 def run_flusher(place: Place) -> None:
-    """Be the detached flusher, from the moment on at which it has lingered, and so has made its folder."""
+    """Run the detached flusher, from the end of its linger, when its folder exists."""
     with suppress(OSError):
         if consent.ask(os.environb, place.root).on:
             os.close(Spool(place.root).make_folder())
@@ -145,8 +145,8 @@ def _flushers(place: Place) -> Path:
 
 
 def run_command(place: Place, *words: str) -> None:
-    """Be the command `onramp-analytics`."""
-    os._exit = sys.exit  # type: ignore[assignment]  # `track` ends at once, and the lines that ran were never told
+    """Run the command `onramp-analytics`."""
+    os._exit = sys.exit  # type: ignore[assignment]  # `track` ends at once, before the lines that ran are reported
     really = locks.flushers
     locks.flushers = lambda spool: iter([*really(spool), *_running(place)])
     sys.argv = ["onramp-analytics", "--root", os.fsdecode(place.root), *words]
@@ -163,7 +163,7 @@ def _running(place: Place) -> list[int]:
 
 
 def state_of(pid: int) -> str:
-    """Return the kernel's letter for what a process does; T is stopped, Z has ended."""
+    """Return the state of a process as the kernel's letter; T is stopped, Z has ended."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
@@ -173,7 +173,7 @@ def state_of(pid: int) -> str:
 
 @contextmanager
 def numbered(number: int) -> Iterator[None]:
-    """Let the uuid of an event that is tracked in here hold a number, by which it is known again when it arrives."""
+    """Put a number into the uuid of each event that is tracked inside, to recognize the event when it arrives."""
     really = posix.urandom
     posix.urandom = lambda size: number.to_bytes(4, "big") + bytes(size - 4)
     try:
@@ -193,7 +193,7 @@ exec(compile(open(entry).read(), entry, "exec"), {"__name__": "__main__", "__fil
 
 
 def write_events(place: Place, acknowledged: Path, first: int, count: int, pause: float) -> None:
-    """Track so many events, pause after each, and write down the number of each that `track` has said is kept.
+    """Track a number of events, pause after each, and write the number of each that `track` reported as stored.
 
     Args:
         place: where.
@@ -212,7 +212,7 @@ def write_events(place: Place, acknowledged: Path, first: int, count: int, pause
 
 
 def track_timed(place: Place, acknowledged: Path, number: int) -> None:
-    """Track one event, and write down beside the acknowledgements for how many seconds it slept."""
+    """Track one event, and write beside the acknowledgements how many seconds it slept."""
     with (
         acknowledged.with_name("asleep").open("a") as file,
         time_asleep(lambda seconds: file.write(f"{seconds:.6f}\n")),
@@ -220,8 +220,8 @@ def track_timed(place: Place, acknowledged: Path, number: int) -> None:
         write_events(place, acknowledged, number, 1, 0)
 
 
-def track_without_room(place: Place, size: int) -> None:
-    """Track one event where no file may grow beyond `size` bytes."""
+def track_on_a_full_disk(place: Place, size: int) -> None:
+    """Track one event while no file can grow beyond `size` bytes."""
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
     tracker.record(place.root, os.environb, [("error_occurred", {"command": "start", "error_type": "OSError"})])
     resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
@@ -229,7 +229,7 @@ def track_without_room(place: Place, size: int) -> None:
 
 @contextmanager
 def time_asleep(tell: Callable[[float], object]) -> Iterator[None]:
-    """Tell for how many seconds this process neither ran nor waited for a core while in here.
+    """Report for how many seconds this process neither ran nor waited for a core inside.
 
     None, where it never gave its core away: what is missing then is time that a hypervisor took.
     """

@@ -1,4 +1,4 @@
-"""6. Consent: a "no" at any moment, and a new identifier at any moment."""
+"""6. Consent: opting out at any moment, and a new identifier at any moment."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.faults.rig import NUMBERS, Fault, Rig, consent_of, stopped
 
 
 def disable_at_each_line_of_a_flush(rig: Rig) -> None:
-    """After `disable` has returned nothing arrives, and only `onramp.lock` is left, wherever the flusher was."""
+    """After `disable` no event arrives and only `onramp.lock` is left, at whichever line the flusher was."""
     checkout = rig.checkout()
     rig.track(checkout, 2)
     for halt in rig.halts(checkout, signal.SIGSTOP, run_flusher):
@@ -27,7 +27,7 @@ def disable_at_each_line_of_a_flush(rig: Rig) -> None:
 
 
 def disable_at_each_line_of_a_tracker(rig: Rig) -> None:
-    """The same for a tracker: it goes on after `disable`, and leaves no file behind."""
+    """The same for a tracker: it continues after `disable`, and leaves no file behind."""
     checkout = rig.checkout()
     words = ("track", "service_disabled", "service_name=plex")
     for halt in rig.halts(checkout, signal.SIGSTOP, run_command, *words):
@@ -52,7 +52,7 @@ def _nothing_more(rig: Rig, checkout: Checkout, arrived: int) -> None:
 
 
 def disable_among_writers(rig: Rig) -> None:
-    """`disable` while trackers and flushers go on: from then on nothing is stored and nothing arrives."""
+    """`disable` while trackers and flushers run: from then on no event is stored and none arrives."""
     for _ in range(max(3, min(rig.effort.points, 40) // 4)):
         checkout = rig.checkout(f"onramp-{len(rig.checkouts)}")
         place = rig.place(checkout)
@@ -72,7 +72,7 @@ def disable_among_writers(rig: Rig) -> None:
 
 
 def do_not_track_between_tracking_and_sending(rig: Rig) -> None:
-    """Nothing is sent with DO_NOT_TRACK, without consent, and before the notice; what waits goes on waiting."""
+    """Nothing is sent with DO_NOT_TRACK, without consent, and before the notice; queued events stay queued."""
     checkout = rig.checkout()
     rig.track(checkout, 3)
     before = checkout.lock.read_bytes()
@@ -90,7 +90,7 @@ def do_not_track_between_tracking_and_sending(rig: Rig) -> None:
 
 
 def a_new_identifier_at_each_line_of_a_flush(rig: Rig) -> None:
-    """`reset-id` wherever the flusher is: no request has two identifiers, and nothing is left of one that is sent."""
+    """`reset-id` at each line of the flusher: no request has two identifiers, and the old one is not kept."""
     checkout = rig.checkout()
     rig.track(checkout, 2)
     for halt in rig.halts(checkout, signal.SIGSTOP, run_flusher):

@@ -1,4 +1,4 @@
-"""8. Crowds: many trackers at once, and many events that wait."""
+"""8. Load: many trackers at the same time, and many queued events."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from tests.faults.children import EVENT, Place, numbered, run_command, run_flush
 from tests.faults.rig import ASLEEP, NUMBERS, Fault, Rig, consent_of
 
 CROWD = 64
-PAUSE = 0.1  # seconds between two events of one tracker; without it the crowd would fill the spool to its cap
-MEMORY = 16 << 20  # bytes that flushing may take beyond what was loaded: the contract's
-QUICK = 5.0  # seconds for a command for people with a million events, whose lines are counted
-AT_ONCE = 1.0  # seconds for one that needs not count
+PAUSE = 0.1  # seconds between two events of one tracker; without it they would fill the spool to its cap
+MEMORY = 16 << 20  # bytes that flushing may use on top of the loaded modules
+QUICK = 5.0  # seconds for a command that counts a million events
+AT_ONCE = 1.0  # seconds for a command that does not count them
 
 
 def a_crowd_of_trackers(rig: Rig) -> None:
-    """64 trackers at once, a flusher, and a receiver that fails one request in three: all is kept, nothing is lost."""
+    """64 trackers, a flusher, and a receiver that fails one request in three: every event is stored and sent."""
     checkout = rig.checkout()
     rig.receiver.answer_always(lambda _request: rig.random.choice((None, None, Answer(503))))
     place, seconds = rig.place(checkout), rig.effort.crowd
@@ -37,13 +37,13 @@ def a_crowd_of_trackers(rig: Rig) -> None:
     rig.receiver.answer_always(lambda _request: None)
     rig.settle(checkout)
     slept = [float(line) for line in rig.asleep.read_text().split()]
-    rig.tally.expect(len(slept) == CROWD, "not every tracker has told how long it slept")
+    rig.tally.expect(len(slept) == CROWD, "not every tracker has reported how long it slept")
     rig.tally.disturbed += sum(each > ASLEEP for each in slept)
     rig.tally.expect(max(slept) <= ASLEEP, f"the slowest `track` waited for {max(slept) * 1000:.0f} ms")
 
 
 def track_for(place: Place, acknowledged: Path, first: int, seconds: float) -> None:
-    """Track for so many seconds, and write down the longest wait for the lock. Every event must be kept."""
+    """Track for a number of seconds, and write the longest wait for the lock. Every event must be stored."""
     note = os.open(acknowledged, os.O_WRONLY | os.O_APPEND)
     until, waits = time.monotonic() + seconds, [0.0]
 
@@ -88,7 +88,7 @@ def a_million_events_wait(rig: Rig) -> None:
 
 
 def _fill(rig: Rig, checkout: Checkout) -> None:
-    """Put a segment there that holds a million events, as after weeks without a network."""
+    """Create a segment of a million events, as after weeks without a network."""
     event, values = EVENT
     own_id = consent_of(checkout)[1]
     lines = [events.build(event, values, own_id, time.time(), os.urandom(16)) for _ in range(1000)]  # type: ignore[arg-type]
@@ -106,12 +106,12 @@ def _is_quick(rig: Rig, seconds: float, do: Callable[[], object]) -> None:
 
 
 def _forget(rig: Rig, _request: Request) -> None:
-    """Keep this process small: a million events are not looked at one by one."""
+    """Keep this process small: do not check a million events one by one."""
     del rig.receiver.requests[:-1], rig.receiver.accepted[:]
 
 
 def flush_measured(place: Place, into: Path) -> None:
-    """Flush, and write down by how many bytes that made this process larger at its largest."""
+    """Flush, and write by how many bytes the peak memory of this process grew."""
     before = _peak()
     run_flusher(place)
     into.write_text(str(_peak() - before))

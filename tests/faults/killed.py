@@ -18,7 +18,7 @@ from tests.conftest import Checkout, flushers_of
 from tests.faults.children import NUMBERED, run_command, run_flusher, start, write_events
 from tests.faults.rig import FROM_MAKE, NUMBERS, SAMPLE, Fault, Rig, consent_of
 
-OTHERS = b"# kept by somebody else\nSOMETHING=else\n"
+OTHERS = b"# a line of another program\nSOMETHING=else\n"
 TRACK = ("track", "command_executed", "command=start", "success=true", "duration_ms=410")
 
 
@@ -32,7 +32,7 @@ def a_tracker_before_each_line(rig: Rig) -> None:
 
 
 def a_tracker_that_spills_before_each_line(rig: Rig) -> None:
-    """The same while somebody else holds the spool's lock, so that the event is spilled."""
+    """The same while another process holds the spool's lock, so that the event is spilled."""
     checkout = rig.checkout()
     with locks.locked(checkout.spool):
         for halt in rig.halts(checkout, signal.SIGKILL, run_command, *TRACK):
@@ -58,7 +58,7 @@ def a_flusher_before_each_line(rig: Rig) -> None:
 
 
 def a_flusher_while_its_request_is_under_way(rig: Rig) -> None:
-    """The flusher is killed when the server has its request: the server takes the events, the flusher never knows."""
+    """The flusher is killed after the server has its request: the server accepts the events without its knowledge."""
     checkout = rig.checkout()
 
     def kill(_request: Request) -> Answer:
@@ -78,7 +78,7 @@ def a_flusher_while_its_request_is_under_way(rig: Rig) -> None:
 
 
 def enable_disable_and_reset_id_before_each_line(rig: Rig) -> None:
-    """Whoever changes the lock file is killed before each line: it is whole, and says the old or the new."""
+    """A command that changes the lock file is killed before each line: the file has the old or the new content."""
     for words, wanted in (("enable", True), ("disable", False), ("reset-id", True)):
         checkout = rig.checkout(words)
         _choose(checkout, on=True)
@@ -107,7 +107,7 @@ def _look_at_the_lock_file(
 ) -> None:
     content, (on, own_id) = checkout.lock.read_bytes(), consent_of(checkout)
     rig.tally.expect(content.startswith(OTHERS) and content.endswith(b"\n"), f"onramp.lock is damaged: {content!r}")
-    rig.tally.expect(on in (before[0], wanted), "a killed command changed the consent to what nobody asked for")
+    rig.tally.expect(on in (before[0], wanted), "a killed command changed the consent to an unexpected value")
     is_expected = own_id == before[1] or (own_id if may_change_id else not wanted)
     rig.tally.expect(is_expected, "a killed command lost the identifier")
     keys = set(settings.parse(content))
@@ -140,7 +140,7 @@ def everybody_at_random(rig: Rig) -> None:
     rig.tally.expect(rig.tally.twice <= 100 * rig.tally.kills, "more than a batch a kill was delivered twice")
 
 
-#: Kills what it stands for, and returns whether that was still alive.
+#: Kills a process, and returns whether it was still running.
 End = Callable[[], bool]
 
 
@@ -166,7 +166,7 @@ def _end(process: BaseProcess) -> End:
 
 
 def _real_tracker(rig: Rig, checkout: Checkout) -> End:
-    """What make starts, as a process of its own; it is acknowledged by its exit status."""
+    """The process that make starts; its exit status is the acknowledgement."""
     number = rig.numbers()
     words = [sys.executable, "-IS", "-c", NUMBERED, FROM_MAKE, str(number), *TRACK]
     process = subprocess.Popen(words, cwd=checkout.path, env=checkout.env)
@@ -183,7 +183,7 @@ def _real_tracker(rig: Rig, checkout: Checkout) -> End:
 
 
 def _real_flusher(_rig: Rig, checkout: Checkout) -> End:
-    """Whatever detached flusher the trackers have started."""
+    """The detached flusher that the trackers have started."""
 
     def end() -> bool:
         found = flushers_of(checkout)
@@ -206,7 +206,7 @@ FAULTS: list[Fault] = [
 
 
 def _fill(rig: Rig, checkout: Checkout) -> None:
-    """Let five events wait, one of them spilled; the receiver takes two at most, so there are several requests."""
+    """Queue five events, one of them spilled. The receiver accepts two per request, so there are several requests."""
     with locks.locked(checkout.spool):
         rig.track(checkout)
     rig.track(checkout, 4)

@@ -1,4 +1,4 @@
-"""Every fault, by its kind, and how one is run."""
+"""List every fault by its kind, and run one."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ KINDS: dict[str, list[Fault]] = {
 
 
 def run(fault: Fault, effort: Effort) -> Tally:
-    """Bring about a fault in a folder of its own, and return what became of the events."""
-    with tempfile.TemporaryDirectory(prefix="onramp-torture-") as folder, Receiver() as receiver:
+    """Inject a fault in a temporary folder, and return the tally of the events."""
+    with tempfile.TemporaryDirectory(prefix="onramp-faults-") as folder, Receiver() as receiver:
         rig = Rig(Path(folder), effort, receiver)
         fault(rig)
         rig.end()

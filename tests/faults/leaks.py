@@ -1,4 +1,4 @@
-"""7. Leaks: a home full of bait, and everything that anybody could hand to `track`."""
+"""7. Leaks: a home folder full of bait, and arbitrary input for `track`."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ PEOPLES = (("status",), ("status", "--json"), ("show-pending",), ("show-pending"
 
 
 def a_home_full_of_bait(rig: Rig) -> None:
-    """No byte of the bait is in a request, a file or a message, however the server answers; the key is never whole."""
+    """No part of the bait is in a request, a file or a message, whatever the server answers; no key is complete."""
     checkout = rig.checkout("bait-checkout")
     checkout.env.update(BAIT)
     netrc = rig.home / ".netrc"
@@ -65,12 +65,12 @@ def a_home_full_of_bait(rig: Rig) -> None:
 
 
 def _answer(status: int, _request: Request) -> Answer | None:
-    """Say no, and repeat what was never to be repeated."""
+    """Refuse a request, and quote it in the answer."""
     return None if status == 200 else Answer(status, f"bad key {KEY}".encode())
 
 
 def _look_for(rig: Rig, checkout: Checkout, said: str) -> None:
-    """The checkout's path, which is a person's own business, may be said to that person, and nowhere else."""
+    """Look for private data. The path of the checkout may be shown to its user, and nowhere else."""
     sent = "".join(f"{r.line} {r.headers} {r.body.decode()}" for r in rig.receiver.requests)
     kept = "".join(path.read_text(errors="replace") for path in checkout.path.glob("onramp.*") if path.is_file())
     kept += "".join(p.read_text(errors="replace") for p in checkout.path.glob("onramp.spool.d/*") if p.is_file())
@@ -80,7 +80,7 @@ def _look_for(rig: Rig, checkout: Checkout, said: str) -> None:
         for where, text in (("a request", sent), ("a file", kept), ("a message", said)):
             rig.tally.leaked += word in text
             rig.tally.expect(word not in text, f"{word} is in {where}")
-    kept = kept.replace(checkout.lock.read_text(), "")  # what the person agreed to; the key of a project is public
+    kept = kept.replace(checkout.lock.read_text(), "")  # what the user agreed to; the key of a project is public
     for where, text in (("a file", kept), ("a message", said)):
         rig.tally.leaked += KEY in text
         rig.tally.expect(KEY not in text, f"the whole key is in {where}")
@@ -104,7 +104,7 @@ EVENT = st.sampled_from([*oracle.PROPERTIES, "secrets", "$identify", ""])
 
 
 def whatever_is_handed_to_track(rig: Rig) -> None:
-    """Arbitrary names and values: what is spooled is what the catalogue allows, or it is a programmer's error."""
+    """Arbitrary names and values either raise an error, or are stored as the catalog allows."""
     checkout = rig.checkout()
     spool = checkout.path / "onramp.spool"
     environ = {os.fsencode(name): os.fsencode(value) for name, value in checkout.env.items()}
@@ -138,7 +138,7 @@ def _look_at_the_spool(rig: Rig, spool: Path, *, kept: bool) -> None:
 
 
 def _as_a_command(rig: Rig, checkout: Checkout, spool: Path) -> None:
-    """The same words as a shell hands them over: bytes, without a NUL."""
+    """The same values as a shell passes them: bytes without a NUL."""
     for value in (
         "bait\udcff",
         "$(touch bait)",

@@ -1,4 +1,4 @@
-"""3. Locks: their holder is stopped, or dead."""
+"""3. Locks: their holder is stopped or dead."""
 
 from __future__ import annotations
 

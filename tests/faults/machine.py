@@ -1,4 +1,4 @@
-"""2. Disk and permissions: no room, no permission, another owner, and something else in the place of a file of ours."""
+"""2. Disk and permissions: a full disk, no permission, another owner, and other kinds of files in place of ours."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from onramp_analytics.outbox import locks, segments
 from tests.conftest import Checkout
-from tests.faults.children import start, track_without_room
+from tests.faults.children import start, track_on_a_full_disk
 from tests.faults.rig import NOBODY, Fault, Rig
 from tests.onramp_checkout import OnRamp, build
 
@@ -26,31 +26,31 @@ PLACES = (
     "onramp.spool.d/state.json",
     "onramp.spool.d/sent",
 )
-#: make opens `onramp.lock` to read it, and has no means to ask first what it is; docs/reliability.md says so.
+#: make cannot check the type of `onramp.lock` before it opens the file; docs/reliability.md says so.
 MAKE_CANNOT_TELL = (("onramp.lock", "FIFO"), ("onramp.lock", "device"))
-NEEDED = PLACES[:3]  # nothing can be stored while something else has their place, and `status` says so
+NEEDED = PLACES[:3]  # no event can be stored while something else is in their place, and `status` says so
 
 
 def no_file_may_grow(rig: Rig) -> None:
-    """No file may grow (RLIMIT_FSIZE), at each length at which that may hit: the event is dropped, the others stay."""
+    """No file can grow (RLIMIT_FSIZE), from each possible length: the event is dropped, and the others stay."""
     checkout = rig.checkout()
     rig.track(checkout, 3)
-    for room in rig.sample(range(400)):
+    for free in rig.sample(range(400)):
         rig.tally.faults += 1
         before, size = rig.pending(checkout), (checkout.path / "onramp.spool").stat().st_size
         if size > 1 << 16:
             rig.settle(checkout)
             continue
-        rig.expect_undisturbed(start(rig.place(checkout), track_without_room, size + room))
+        rig.expect_undisturbed(start(rig.place(checkout), track_on_a_full_disk, size + free))
         after = rig.pending(checkout)
         rig.tally.expect(after[: len(before)] == before, "a full disk damaged what was pending")
         whole = (checkout.path / "onramp.spool").read_bytes().endswith(b"\n")
-        rig.tally.expect(whole, f"{room} bytes of room left half a line")
+        rig.tally.expect(whole, f"{free} free bytes left half a line")
     rig.settle(checkout)
 
 
 def a_full_disk(rig: Rig) -> None:
-    """The checkout is on a file system of its own, which is full."""
+    """The checkout is on a file system that is full."""
     disk = rig.folder / "disk"
     disk.mkdir()
     mounted = subprocess.run(
@@ -68,19 +68,19 @@ def a_full_disk(rig: Rig) -> None:
                 file.write(bytes(1024))
         rig.tally.faults += 1
         while rig.track_undisturbed(checkout):
-            pass  # the last page of the spool has room for a few
+            pass  # a few still fit into the last page of the spool
         rig.expect_told(checkout, "the disk is full")
-        rig.flush(checkout)  # a rename and an unlink need no room
+        rig.flush(checkout)  # a rename and an unlink need no space
         rig.tally.expect(not rig.pending(checkout), "a full disk kept events from being sent")
         filler.unlink()
-        rig.tally.expect(rig.track_undisturbed(checkout), "there is room again, and nothing is kept")
+        rig.tally.expect(rig.track_undisturbed(checkout), "there is space again, and no event is stored")
         rig.settle(checkout)
     finally:
         subprocess.run(["umount", disk], check=True)
 
 
 def what_may_not_be_written(rig: Rig) -> None:
-    """The root may not be written, or the spool, its lock or its folder is another user's: nothing is recorded."""
+    """The root is read-only, or the spool, its lock or its folder belongs to another user: nothing is recorded."""
     if os.geteuid():
         rig.tally.left_out = "only root can give files to others"
         return
@@ -101,7 +101,7 @@ def what_may_not_be_written(rig: Rig) -> None:
 
 
 def _given_to_nobody(rig: Rig) -> Checkout:
-    """Return a checkout with consent that is another user's, state folder and all."""
+    """Return a checkout with consent that belongs to another user, as does the state folder."""
     checkout = rig.checkout(f"onramp-{len(rig.checkouts)}")
     home = rig.folder / f"home-{len(rig.checkouts)}"
     home.mkdir()
@@ -141,7 +141,7 @@ def root_in_the_checkout_of_another_user(rig: Rig) -> None:
 
 
 def something_else_in_the_place_of_a_file(rig: Rig) -> None:
-    """A link, FIFO, folder or device in the place of each of our files: nothing outside is touched, nothing waits."""
+    """A link, FIFO, folder or device in place of each of our files: nothing outside is touched, and nothing hangs."""
     onramp = build(rig.folder / "made", rig.env, installed=True)
     plain = _said(onramp)
     kinds = _kinds(rig.folder / "outside")
@@ -190,7 +190,7 @@ def _instead_of(place: Path, put: Callable[[Path], None], outside: Path) -> Iter
 
 
 def _kinds(outside: Path) -> dict[str, Callable[[Path], None]]:
-    """What may stand there instead, and how it gets there."""
+    """The kinds of replacements, and how each is created."""
     outside.mkdir()
     precious = outside / "precious"
     precious.write_text("ANALYTICS_ENABLED=1\n")
@@ -210,10 +210,10 @@ def _kinds(outside: Path) -> dict[str, Callable[[Path], None]]:
 
 def _fingerprint(outside: Path) -> list[tuple[str, int, int, str]]:
     """Everything outside that could have been touched."""
-    told = [(path, path.stat()) for path in sorted(outside.rglob("*"))]
+    files = [(path, path.stat()) for path in sorted(outside.rglob("*"))]
     return [
         (path.name, found.st_mode, found.st_mtime_ns, path.read_text() if path.is_file() else "")
-        for path, found in told
+        for path, found in files
     ]
 
 

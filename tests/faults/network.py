@@ -1,4 +1,4 @@
-"""5. The network: every answer, and every silence."""
+"""5. Network: every answer of a server, and no answer."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from tests.faults.rig import Fault, Rig, consent_of
 
 DAY = 86_400
 AT_A_TIME = 12
-RUN = LONGEST_LIFE  # seconds: the contract's; three requests at their deadline and the pauses come to 66
+RUN = LONGEST_LIFE  # seconds, see docs/protocol.md; three requests at their deadline and the pauses take 66
 JSON = (("Content-Type", "application/json"),)
 GZIP = (("Content-Encoding", "gzip"), *JSON)
 HTML = b"<html>" + b"x" * 10_000_000
@@ -64,7 +64,7 @@ def _later(when: str) -> Answer:
 
 
 def _answers() -> dict[str, Trouble]:
-    """Every row of the contract's table, and what servers say when they are not well."""
+    """Every row of the table in docs/protocol.md, and other answers of servers with errors."""
     found = {f"status {code}": Trouble(Answer(code)) for code in (408, 425, 429, 500, 502, 503, 504, 599)}
     found |= {f"status {code}": Trouble(Answer(code), MISCONFIGURED, most=DAY / 2) for code in (401, 403, 404)}
     found |= {f"status {code}": Trouble(Answer(code), UNLIKE_POSTHOG) for code in (201, 202, 204, 206, 304, 402, 418)}
@@ -98,12 +98,12 @@ def _answers() -> dict[str, Trouble]:
 
 
 def each_answer_of_a_server(rig: Rig) -> None:
-    """Every row of the table of outcomes, odd bodies, odd `Retry-After`, silence: kept, and sent when it is over."""
+    """Every outcome, odd bodies, odd `Retry-After`, and silence: the events are kept, and sent afterwards."""
     _try(rig, dict(rig.sample([*_answers().items()])))
 
 
 def refusals(rig: Rig) -> None:
-    """400 and 413: the poison is found and put aside, and every other event arrives once."""
+    """400 and 413: the bad event is found and refused, and every other event arrives once."""
     checkout = rig.checkout()
     for status, kind in ((400, REJECTED), (413, TOO_LARGE)):
         for poison in rig.sample(range(7)):
@@ -130,7 +130,7 @@ def _refuse(status: int, bad: str, request: Request) -> Answer | None:
 
 
 def no_way_to_the_host(rig: Rig) -> None:
-    """No name, no connection, no trusted TLS, no proxy, half an answer, nothing at all."""
+    """No DNS entry, no connection, no trusted TLS, no proxy, an incomplete answer, and no answer."""
     with ExitStack() as servers:
         _try(rig, {name: make(servers) for name, make in rig.sample([*WAYS.items()])})
 
@@ -143,7 +143,7 @@ def _unresolved() -> None:
 
 
 def _raw(servers: ExitStack, answer: bytes | None) -> str:
-    """A server that reads a request, says so much, and hangs up; None is one that says nothing for ever."""
+    """A server that reads a request, sends this answer, and closes the connection; with None, it never answers."""
     server = servers.enter_context(socket.create_server(("127.0.0.1", 0)))
 
     def serve() -> None:
@@ -198,7 +198,7 @@ WAYS: dict[str, Callable[[ExitStack], Trouble]] = {
 
 
 def _try(rig: Rig, troubles: dict[str, Trouble]) -> None:
-    """Bring about each trouble in a checkout of its own, many at a time since most is waiting; then it is over."""
+    """Cause each trouble in a separate checkout, many at the same time since most of them wait; then end it."""
     waiting = [*troubles.items()]
     answers: dict[str, Answer] = {}
     rig.receiver.answer_always(lambda request: answers.get(request.events[0]["distinct_id"]))
@@ -240,14 +240,14 @@ def _flush(place: Place, deadline: float, before: Callable[[], None] | None) -> 
 def _look(rig: Rig, name: str, trouble: Trouble, checkout: Checkout) -> None:
     state = history.load_state(checkout.spool)
     when = checkout.spool.not_before()
-    again = when - state.at  # which is when the run began
+    again = when - state.at  # the run began then
     rig.tally.expect(len(rig.pending(checkout)) == 3, f"{name}: {len(rig.pending(checkout))} of 3 events are kept")
     rig.tally.expect(state.outcome == trouble.kind, f"{name}: the outcome is {state.outcome}: {state.reason}")
     rig.tally.expect(
         max(trouble.after, 1) <= again <= trouble.most + RUN and not checkout.spool.flusher_is_due(when - 1),
         f"{name}: the next run may start in {again:.0f} s",
     )
-    rig.tally.expect("secret" not in state.reason, f"{name}: the reason tells a secret: {state.reason}")
+    rig.tally.expect("secret" not in state.reason, f"{name}: the reason holds a secret: {state.reason}")
 
 
 def a_clock_that_jumps(rig: Rig) -> None:

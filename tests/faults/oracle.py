@@ -1,4 +1,4 @@
-"""What may be in a request, written down from the contract once more and not from the product's own code."""
+"""What a request may hold, written independently of the product's code, from docs/protocol.md and docs/analytics.md."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ _ERROR = re.compile(
 
 
 def wrong_in(request: Request) -> list[str]:
-    """Return everything in a request that the contract does not allow."""
+    """Return everything in a request that is not allowed."""
     wrong = [f"the header {name}" for name, _ in request.headers if name.lower() not in HEADERS]
     if not re.fullmatch(r"POST /batch/ HTTP/1\.1", request.line):
         wrong.append(f"the request line {request.line}")
@@ -58,7 +58,7 @@ def wrong_in(request: Request) -> list[str]:
 
 
 def is_allowed(event: Any) -> bool:
-    """Tell whether the catalogue allows an event. The published names are those of the tests' checkouts."""
+    """Return whether the catalog allows an event. The published names are those of the tests' checkouts."""
     if not isinstance(event, dict) or event.keys() != {"event", "uuid", "distinct_id", "timestamp", "properties"}:
         return False
     if not (re.fullmatch(UUID, event["uuid"]) and re.fullmatch(UUID, event["distinct_id"])):

@@ -1,4 +1,4 @@
-"""What the faults share: checkouts, children, a receiver that remembers, and the count of what became of each event."""
+"""Shared parts of the faults: checkouts, child processes, a receiver, and a tally of what became of each event."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.faults.children import Halt, Place, state_of
 
 FROM_MAKE = f"{children.PACKAGE}/make_entry.py"  # what make runs
 PATIENCE = 60.0  # seconds after which a child that should have ended is said to hang
-ASLEEP = 0.06  # seconds that a tracker may wait for the lock: the contract's 50 ms and the length of one pause
+ASLEEP = 0.06  # seconds that a tracker may wait for the lock: 50 ms (docs/protocol.md) and the length of one pause
 NUMBERS = 10_000  # event numbers that a tracker gets; a uuid has room for 400,000 such ranges
 KEPT_FILES = {
     "flusher.lock",
@@ -33,7 +33,7 @@ KEPT_FILES = {
     "sent",
     "refused",
     "enabled",
-}  # what may stay when all is sent
+}  # files that may stay when all events are sent
 NAMES = b"\ncommand enable-service\ncommand start\noverride plex-nfs\nservice jellyfin\nservice plex scaffold\n"
 NOBODY = 65534
 Item = TypeVar("Item")
@@ -41,9 +41,9 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True)
 class Effort:
-    """How much is done: all of it, or what fits into the tests."""
+    """The amount of work: everything, or a sample for the tests."""
 
-    points: int  # places at which a fault is tried, where it can be tried at each
+    points: int  # places at which a fault is injected, if there are many
     kills: int  # at random moments
     events: int  # tracked while they go on
     crowd: float  # seconds of 64 trackers
@@ -57,19 +57,19 @@ SAMPLE = Effort(points=12, kills=60, events=1_000, crowd=2.0, deadline=1.0, many
 
 @dataclass
 class Tally:
-    """What was done and what became of it.
+    """The number of faults, and what became of the events.
 
     Attributes:
-        faults: how often something was broken on purpose; kills are among them.
-        kills: processes that were killed at work.
-        tracked: events whose `track` said that they are kept.
-        delivered: of these, those that arrived.
+        faults: the number of injected faults, including kills.
+        kills: processes that were killed while they ran.
+        tracked: events that `track` reported as stored.
+        delivered: those of them that arrived.
         twice: deliveries beyond the first of the same uuid.
         lost: events that are neither delivered nor pending.
-        leaked: things in a request, a file or a message that may not be there.
+        leaked: data in a request, a file or a message that must not be there.
         disturbed: commands that failed, printed, or slept for too long because of us.
-        broken: every promise that was not kept, as a sentence.
-        left_out: why it could not be tried here; empty where it was.
+        broken: every guarantee that did not hold, as a sentence.
+        left_out: why the fault could not be injected here; empty if it was.
     """
 
     faults: int = 0
@@ -89,13 +89,13 @@ class Tally:
             setattr(self, each.name, getattr(self, each.name) + getattr(other, each.name))
 
     def expect(self, holds: object, otherwise: str) -> None:
-        """Note a promise that was not kept."""
+        """Record a guarantee that did not hold."""
         if not holds:
             self.broken.append(otherwise)
 
 
 class Rig:
-    """One fault's playground."""
+    """The environment of one fault."""
 
     def __init__(self, folder: Path, effort: Effort, receiver: Receiver) -> None:
         self.folder = folder
@@ -109,7 +109,7 @@ class Rig:
         self.home.mkdir()
         self.acknowledged, self.asleep = folder / "acknowledged", folder / "asleep"
         self.printed = folder / "printed"
-        for path in (folder, self.home, self.acknowledged, self.asleep, self.printed):  # children may be anybody
+        for path in (folder, self.home, self.acknowledged, self.asleep, self.printed):  # children may be any user
             path.touch()
             path.chmod(0o777 if path.is_dir() else 0o666)
         self.env = {
@@ -133,12 +133,12 @@ class Rig:
         return Place(checkout.root, {**checkout.env, **(env or {})}, self.printed, self.printed, user)
 
     def numbers(self) -> int:
-        """Return the first of `NUMBERS` event numbers that nobody else has."""
+        """Return the first of `NUMBERS` unused event numbers."""
         self._ranges += 1
         return (self._ranges - 1) * NUMBERS
 
     def track(self, checkout: Checkout, count: int = 1) -> int:
-        """Track events in this process without starting a flusher, and return how many are kept."""
+        """Track events in this process without starting a flusher, and return how many are stored."""
         checkout.hold_back_flusher()
         first, environ = self.numbers(), {os.fsencode(k): os.fsencode(v) for k, v in checkout.env.items()}
         numbers = range(first, first + count)
@@ -151,12 +151,12 @@ class Rig:
         return len(kept)
 
     def acknowledge(self, numbers: Iterable[int]) -> None:
-        """Note events of which a tracker was told that they are kept."""
+        """Record events that `track` reported as stored."""
         with self.acknowledged.open("a") as file:
             file.write("".join(f"{number}\n" for number in numbers))
 
     def track_undisturbed(self, checkout: Checkout, user: int | None = None) -> bool:
-        """Track an event as a command does, see that it is not disturbed, and return whether the event is kept."""
+        """Track an event as a command does, check that it is not disturbed, and return whether the event is stored."""
         acknowledged, number = self.acknowledged.stat().st_size, self.numbers()
         arguments = (self.acknowledged, number)
         process = children.start(self.place(checkout, user), children.track_timed, *arguments)
@@ -167,7 +167,7 @@ class Rig:
         return self.acknowledged.stat().st_size > acknowledged
 
     def expect_undisturbed(self, process: BaseProcess, *, silent: bool = True) -> None:
-        """Wait for a command to end, and see that it ends well and, unless it has something to say, prints nothing."""
+        """Wait for a command, and check that it succeeds and prints only what it should."""
         printed = self.printed.stat().st_size
         status = self.finish(process)
         said = self.printed.read_bytes()[printed:] if silent else b""
@@ -175,7 +175,7 @@ class Rig:
         self.tally.expect(not status and not said, f"a command was disturbed: status {status}, {said!r}")
 
     def ask(self, checkout: Checkout, *words: str, user: int | None = None) -> str:
-        """Run a command for people, which may have one error to tell, and return what it printed."""
+        """Run a command, which may print one error, and return its output."""
         output, errors = self.folder / "said", self.folder / "said-wrong"
         for path in (output, errors):
             path.unlink(missing_ok=True)
@@ -188,7 +188,7 @@ class Rig:
         return output.read_text(errors="replace") + wrong
 
     def expect_told(self, checkout: Checkout, what: str, user: int | None = None) -> None:
-        """See that `status` and `doctor` name what is wrong."""
+        """Check that `status` and `doctor` name the fault."""
         for words in (("status", "--json"), ("doctor", "--json")):
             said = self.ask(checkout, *words, user=user)
             self.tally.expect(what in said, f"`{words[0]}` does not tell that {what!r}: {said}")
@@ -196,7 +196,7 @@ class Rig:
     def halts(
         self, checkout: Checkout, how: signal.Signals, function: Callable[..., None], *words: object
     ) -> list[Halt]:
-        """Run a child once, and return a halt before each line that it ran: where it ran first, and where last.
+        """Run a child once, and return a halt before each line that it ran: before its first run and its last.
 
         With less effort, a sample of them.
         """
@@ -208,7 +208,7 @@ class Rig:
         return [Halt(line, how) for line in self.sample(sorted({*first.values(), *last.values()}))]
 
     def sample(self, items: Sequence[Item]) -> list[Item]:
-        """Return as many of them as the effort allows, in their order."""
+        """Return a sample as large as the effort allows, in order."""
         chosen = self.random.sample(range(len(items)), min(len(items), self.effort.points))
         return [items[i] for i in sorted(chosen)]
 
@@ -230,7 +230,7 @@ class Rig:
         return killed
 
     def flush(self, checkout: Checkout) -> None:
-        """Send what is there, as the detached flusher does."""
+        """Send the queued events, as the detached flusher does."""
         self.expect_undisturbed(children.start(self.place(checkout), children.run_flusher))
 
     def settle(self, checkout: Checkout) -> None:
@@ -259,7 +259,7 @@ class Rig:
         self.acknowledged.write_text("")
 
     def count(self) -> None:
-        """Look where each event is that a tracker was told is kept."""
+        """Find each event that `track` reported as stored."""
         kept = set(map(int, self.acknowledged.read_text().split()))
         arrived = Counter(event["uuid"] for event in self.receiver.accepted)
         there = {number_of(event) for event in self.receiver.accepted}

@@ -1,4 +1,4 @@
-"""A sample of every fault of `make faults`: nothing lost, nothing leaked, nobody disturbed."""
+"""A sample of every fault of `make faults`: no event is lost or leaked, and no command is disturbed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tests.faults.rig import SAMPLE, Fault
 
 
 @pytest.mark.parametrize("fault", [f for faults in KINDS.values() for f in faults], ids=lambda fault: fault.__name__)
-def test_nothing_is_lost_or_leaked_and_nobody_disturbed_by(fault: Fault) -> None:
+def test_no_event_is_lost_or_leaked_and_no_command_disturbed_by(fault: Fault) -> None:
     tally = run(fault, SAMPLE)
 
     assert tally.broken == []

@@ -1,4 +1,4 @@
-"""4. Torn and hostile files: cut, overwritten, and filled with what no version of ours could have written."""
+"""4. Damaged and hostile files: cut, overwritten, and filled with lines that no version could have written."""
 
 from __future__ import annotations
 
@@ -145,7 +145,7 @@ def a_damaged_lock_file(rig: Rig) -> None:
 
 
 def a_damaged_catalogue(rig: Rig) -> None:
-    """The catalogue cut at each byte or damaged: a name leaves whole and published, or not at all."""
+    """The published names are cut at each byte or damaged: a name is sent only if it is complete and published."""
     checkout = rig.checkout()
     names = checkout.path / "make.d/analytics.names"
     whole = names.read_bytes() + b"service plex-of-mine\n"

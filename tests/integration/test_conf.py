@@ -1,4 +1,4 @@
-"""`make.d/analytics.conf`: what is written, kept and refused, and that the program reads the same."""
+"""`make.d/analytics.conf`: what is written, kept and refused, and that the program reads the same settings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The block in `.gitignore`: what it ignores, and that it goes without a trace."""
+"""The block in `.gitignore`: what it ignores, and that removing it restores the file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""install and uninstall: what a maintainer of OnRamp runs."""
+"""`install` and `uninstall`, as a maintainer of OnRamp runs them."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def everything(onramp: OnRamp) -> dict[str, bytes]:
 
 
 def a_wheel(folder: Path, version: str = "9.9.0", name: str = "onramp-analytics") -> Path:
-    """Make a file that is a wheel as far as `install` looks into it."""
+    """Create a file that `install` accepts as a wheel."""
     path = folder / f"onramp_analytics-{version}-py3-none-any.whl"
     with zipfile.ZipFile(path, "w") as wheel:
         wheel.writestr(f"onramp_analytics-{version}.dist-info/METADATA", f"Name: {name}\nVersion: {version}\n")
@@ -47,7 +47,7 @@ def a_wheel(folder: Path, version: str = "9.9.0", name: str = "onramp-analytics"
 
 
 def again(onramp: OnRamp, *words: str, check: bool = True) -> str:
-    """Run `install` with nothing but what is given: the remaining events stay queued."""
+    """Run `install` with the given options only."""
     return onramp.command("install", str(onramp.path), *UPSTREAM, *words, check=check)
 
 
@@ -307,7 +307,7 @@ def test_purge_keeps_the_lines_of_others_and_replaces_the_file_whole(onramp: OnR
     onramp.install()
     onramp.opt_in()
     onramp.lock.write_text("OTHERS=1\n" + onramp.lock.read_text())
-    os.link(onramp.lock, tmp_path / "as-it-was")  # whoever truncates the file empties this, too
+    os.link(onramp.lock, tmp_path / "as-it-was")  # truncating the file would empty this one, too
 
     said = onramp.command("uninstall", str(onramp.path), "--purge")
 

@@ -1,4 +1,4 @@
-"""`onramp.program`: when it counts, how it is written, and that it heals itself."""
+"""`onramp.program`: when it counts, how it is written, and that it repairs itself."""
 
 from __future__ import annotations
 

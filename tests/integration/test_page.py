@@ -1,4 +1,4 @@
-"""The page that goes into OnRamp's docs/, and the lines for its other pages."""
+"""The page in OnRamp's docs/, and the lines for its other pages."""
 
 from __future__ import annotations
 

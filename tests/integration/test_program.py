@@ -1,4 +1,4 @@
-"""What users install: what is accepted, and how it is written into `analytics.sh` and read again."""
+"""The program that users install: which ones are accepted, and how `analytics.sh` stores them."""
 
 from __future__ import annotations
 

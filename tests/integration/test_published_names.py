@@ -1,4 +1,4 @@
-"""The names that OnRamp publishes: which they are, and that no others are among them."""
+"""The names that OnRamp publishes, and no other names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A checkout, by descriptor: nothing outside of it is touched, whatever is swapped meanwhile; all changes or none."""
+"""A checkout by descriptor: nothing outside is touched, even if files are swapped meanwhile; all changes or none."""
 
 from __future__ import annotations
 

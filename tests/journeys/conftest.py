@@ -1,4 +1,4 @@
-"""Checkouts with the drop-in, on the makes and shells that it has to work with."""
+"""Checkouts with the integration, for each supported make and shell."""
 
 from __future__ import annotations
 

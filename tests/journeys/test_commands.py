@@ -1,4 +1,4 @@
-"""With the drop-in a make command does what it did without it, with analytics off and on."""
+"""A make command does the same with the integration as without it, with analytics off and on."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ EXTRA_LINE = "make: *** [GNUmakefile:"
 
 
 def seen(onramp: OnRamp, done: subprocess.CompletedProcess[str]) -> tuple[int, str, str, Mapping[str, str]]:
-    """What a person can tell, without the one line, and the one file in MAKEFILE_LIST, that the documentation names."""
+    """What a user can observe, except the line and the file in MAKEFILE_LIST that the documentation names."""
     errors = "".join(line for line in done.stderr.splitlines(keepends=True) if not line.startswith(EXTRA_LINE))
-    output = done.stdout.replace(f" SHELL={onramp.path.parent}/bin/sh", "")  # make turns the order of variables round
-    output = re.sub(r"^SHLVL=\d+\n", "", output, flags=re.MULTILINE)  # bash and busybox count one shell more
+    output = done.stdout.replace(f" SHELL={onramp.path.parent}/bin/sh", "")  # make reverses the order of variables
+    output = re.sub(r"^SHLVL=\d+\n", "", output, flags=re.MULTILINE)  # bash and busybox count another shell
     output = output.replace(str(onramp.path.parent), "").replace(" make.d/analytics.mk", "")
     return done.returncode, output, errors.replace(str(onramp.path.parent), ""), onramp.tree()
 
@@ -104,7 +104,7 @@ def test_a_duration_is_the_true_one(on: OnRamp) -> None:
 
     [(_, properties)] = on.wait_for(1)
 
-    assert 290 <= properties["duration_ms"] <= took + 10  # /proc/uptime tells hundredths
+    assert 290 <= properties["duration_ms"] <= took + 10  # /proc/uptime has hundredths
 
 
 def test_the_tracker_holds_nothing_of_makes(on: OnRamp) -> None:
@@ -127,7 +127,7 @@ def test_the_tracker_holds_nothing_of_makes(on: OnRamp) -> None:
 
 
 def low_descriptors(pid: str) -> set[str]:
-    """What a process has open below 10: those that a shell can pass on."""
+    """The open descriptors of a process below 10, which a shell can pass on."""
     found = set()
     for number in filter(lambda n: int(n) < 10, os.listdir(f"/proc/{pid}/fd")):
         with suppress(FileNotFoundError):  # closed meanwhile
@@ -154,7 +154,7 @@ def test_ctrl_c_ends_the_command_as_it_does_without_the_drop_in(three: list[OnRa
         terminal.wait_for("following")
         terminal.type("\x03")
         status = terminal.end()
-        # What make says about it is not the same twice: it looks at its children within the signal's handler.
+        # What make prints about it varies, since it checks its children in the signal handler.
         outcomes.append((status, [line for line in terminal.output.splitlines() if "make: ***" not in line]))
 
     assert outcomes[0][0] == 130

@@ -1,4 +1,4 @@
-"""`make analytics-enable` on a machine that has OnRamp, and not yet our program."""
+"""`make analytics-enable` on a machine that has OnRamp but not the program."""
 
 from __future__ import annotations
 
@@ -23,11 +23,7 @@ def bare(tmp_path: Path, use_machine: Callable[[OnRamp], None]) -> OnRamp:
     """An OnRamp whose maintainer chose a wheel, on a machine with the usual tools, and without Python."""
     made = build(tmp_path, os.environ, installed=True)
     use_machine(made)
-    for tool in TOOLS:
-        found = shutil.which(tool)
-        assert found
-        (tmp_path / "bin" / tool).symlink_to(found)
-    made.env["PATH"] = str(tmp_path / "bin")
+    made.use_only(TOOLS)
     (made.path / "make.d" / WHEEL).write_bytes(b"a wheel")
     choose(made, wheel=WHEEL, sha256=hashlib.sha256(b"a wheel").hexdigest())
     return made
@@ -119,7 +115,7 @@ def test_anything_but_yes_installs_nothing(bare: OnRamp, answer: str) -> None:
 
 
 @pytest.mark.parametrize("fault", ["other content", "missing", "link", "no hash"])
-def test_a_wheel_that_is_not_the_chosen_one_is_refused_before_anybody_is_asked(bare: OnRamp, fault: str) -> None:
+def test_a_wheel_that_is_not_the_chosen_one_is_refused_before_the_user_is_asked(bare: OnRamp, fault: str) -> None:
     bare.stub("uv", INSTALLS)
     wheel = bare.path / "make.d" / WHEEL
     if fault == "other content":

@@ -1,4 +1,4 @@
-"""Nothing of a goal, a variable or a file's name is expanded by make or the shell because of us."""
+"""make and the shell never expand a goal, a variable or a file name because of the integration."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Opting out, and reading what is collected, need no program."""
+"""Opting out and reading what is collected work without the program."""
 
 from __future__ import annotations
 
@@ -26,11 +26,7 @@ def bare(tmp_path: Path, use_machine: Callable[[OnRamp], None]) -> OnRamp:
     """An OnRamp with consent and queued events, on a machine without Python and without the program."""
     made = build(tmp_path, os.environ, installed=True)
     use_machine(made)
-    for tool in TOOLS:
-        found = shutil.which(tool)
-        assert found
-        (tmp_path / "bin" / tool).symlink_to(found)
-    made.env["PATH"] = str(tmp_path / "bin")
+    made.use_only(TOOLS)
     made.lock.write_text(
         "# mine\nOTHER=1\nANALYTICS_ENABLED=1\n ANALYTICS_ENABLED=not ours\n"
         f"ANALYTICS_ID={ID}\nANALYTICS_NOTICE_SHOWN=1\n\nANALYTICS_AGREED=1\nANALYTICS_AGREED_TO=https://h phc_x\n"
@@ -104,6 +100,20 @@ def test_disable_in_a_copy_leaves_the_consent_of_the_original(bare: OnRamp) -> N
     bare.lock.write_text(f"ANALYTICS_CHECKOUT={BITS}\n")
     assert bare.make("analytics-disable").returncode == 0
     assert not tied.exists()
+
+
+def test_disable_deletes_each_file_that_leads_to_this_folder_so_that_no_older_onramp_lock_counts(
+    bare: OnRamp,
+) -> None:
+    older, other = (state(bare, bare.path).with_name(letter * 32) for letter in "ab")
+    older.write_text(f"{bare.path}\n")
+    other.write_text(f"{bare.path.parent}\n")
+    odd = older.with_name("notes")
+    odd.write_text(f"{bare.path}\n")
+
+    assert bare.make("analytics-disable").returncode == 0
+
+    assert sorted(older.parent.iterdir()) == [other, odd]
 
 
 @pytest.mark.parametrize("bits", ["../../../victim", "", "a" * 31, "A" * 32, "a" * 32 + "/..", "$(touch executed)"])
@@ -222,6 +232,14 @@ def test_events_shows_the_page_of_the_checkout(bare: OnRamp) -> None:
     assert bare.make("analytics-events").stdout == "# What is collected\n"
 
     shutil.rmtree(bare.path / "docs")
+    assert "docs/analytics.md is missing" in bare.make("analytics-events").stderr
+
+
+def test_events_waits_for_nobody_where_the_page_is_a_fifo(bare: OnRamp) -> None:
+    (bare.path / "docs").mkdir(exist_ok=True)
+    (bare.path / "docs/analytics.md").unlink(missing_ok=True)
+    os.mkfifo(bare.path / "docs/analytics.md")
+
     assert "docs/analytics.md is missing" in bare.make("analytics-events").stderr
 
 

@@ -1,4 +1,4 @@
-"""The program and the drop-in meet in other versions than their own: with two wheels, today's and a later one."""
+"""The program with the integration of another version, and the reverse, with two wheels."""
 
 from __future__ import annotations
 
@@ -55,12 +55,8 @@ def _wheel(folder: Path, version: str) -> Path:
 def bare(tmp_path: Path) -> OnRamp:
     """An OnRamp on a machine with Python and the usual tools, without uv, pipx and our program."""
     made = build(tmp_path, os.environ, installed=True)
-    for tool in ("sh", *TOOLS):
-        found = shutil.which(tool)
-        assert found
-        (tmp_path / "bin" / tool).symlink_to(found)
+    made.use_only(("sh", *TOOLS))
     made.stub("python3", f'exec {Path(sys.executable).resolve()} "$@"')
-    made.env["PATH"] = str(tmp_path / "bin")
     made.env.update({name: value for name, value in os.environ.items() if name.startswith("PIP_")})
     for name in ("pip", ".pip"):  # where this machine says which package index is used
         config = Path.home() / (".config/pip" if name == "pip" else ".pip")

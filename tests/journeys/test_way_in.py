@@ -1,4 +1,4 @@
-"""From a wheel to a user's events: what a maintainer does once, and a user on a bare machine after `git pull`."""
+"""From a wheel to a user's events: what a maintainer does once, and a user with a new machine after `git pull`."""
 
 from __future__ import annotations
 
@@ -103,9 +103,9 @@ def test_a_wheel_in_the_checkout_is_all_that_a_user_needs(
     assert flushed.returncode == 0, flushed.stderr
     sent = [(event["event"], event["properties"]) for event in receiver.accepted]
     assert {name for name, _ in sent} == {"command_executed", "service_enabled"}
-    told = dict(sent)
-    assert (told["service_enabled"]["service_name"], told["service_enabled"]["has_scaffold"]) == ("plex", True)
-    assert told["command_executed"]["command"] == "enable-service"
+    recorded = dict(sent)
+    assert (recorded["service_enabled"]["service_name"], recorded["service_enabled"]["has_scaffold"]) == ("plex", True)
+    assert recorded["command_executed"]["command"] == "enable-service"
     program = (user.path / "onramp.program").read_text()
     assert program.startswith(f"{user.env['HOME']}/.local/share/onramp-analytics/bin/")
     assert str(REPOSITORY) not in program

@@ -1,4 +1,4 @@
-"""Consent belongs to one person in one folder: each way in which a checkout comes to be somewhere else."""
+"""Consent belongs to one user in one folder, however a checkout gets to another place."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.onramp_checkout import git
 
 @pytest.fixture
 def there(opted_in: Checkout) -> Checkout:
-    """Another place for the checkout, of the same person."""
+    """Another place for the checkout, of the same user."""
     opted_in.hold_back_flusher()
     opted_in.track()
     return Checkout(opted_in.path.parent / "there", opted_in.env)
@@ -71,7 +71,7 @@ def test_an_archive_unpacked_over_a_reset_id_brings_no_old_identifier_back(opted
     assert is_off_and_says_why(opted_in)
 
 
-def test_a_clone_is_off_also_where_somebody_committed_the_lock_file(opted_in: Checkout, there: Checkout) -> None:
+def test_a_clone_is_off_even_if_the_lock_file_was_committed(opted_in: Checkout, there: Checkout) -> None:
     git(opted_in.path, "init", "-q")
     git(opted_in.path, "add", "-A")
     git(opted_in.path, "commit", "-qm", "all")

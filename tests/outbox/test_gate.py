@@ -1,4 +1,4 @@
-"""The gate: what is in a file leaves only if it is, to the letter, what a version of ours could have written."""
+"""The gate admits a line only if a version of this package could have written it, to the letter."""
 
 from __future__ import annotations
 

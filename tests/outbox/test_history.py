@@ -1,4 +1,4 @@
-"""What is kept about runs: bounded, for this user alone, and worth nothing where it is damaged."""
+"""The history of runs: limited, private, and replaced by defaults if it is damaged."""
 
 from __future__ import annotations
 

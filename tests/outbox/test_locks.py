@@ -1,4 +1,4 @@
-"""The two locks, and who is ended: a flusher of this user's and this checkout, and nobody else."""
+"""The two locks, and ending flushers: only those of this user and this checkout."""
 
 from __future__ import annotations
 
@@ -133,8 +133,17 @@ def test_a_flusher_is_found_and_ended_though_its_folder_is_gone(spool: Spool, tm
     assert list(locks.flushers(spool)) == []
 
 
+def test_a_flusher_is_found_by_any_path_of_its_checkout(spool: Spool, tmp_path: Path) -> None:
+    folder = tmp_path / "elsewhere"
+    folder.mkdir()
+    (folder / "link").symlink_to(tmp_path)
+    with a_process(Spool(os.fsencode(folder / "link")), tmp_path) as process:
+        assert list(locks.flushers(spool)) == [process.pid]
+        assert list(locks.flushers(Spool(os.fsencode(folder)))) == []
+
+
 def wait_for_the_end(spool: Spool, process: subprocess.Popen[bytes]) -> bool:
-    """End it, and collect it, which its parent does in life; a zombie has no command line either."""
+    """End it and collect it, as its parent would; a zombie has no command line."""
     ended = locks.end_flushers(spool)
     wait_until(lambda: process.poll() is not None, "the process has ended")
     return ended
@@ -147,7 +156,7 @@ def test_another_users_flusher_is_not_ended(spool: Spool, tmp_path: Path, monkey
         assert process.poll() is None
 
 
-def test_whoever_holds_the_flushers_lock_is_not_ended_for_that(spool: Spool, folder: Path) -> None:
+def test_a_process_is_not_ended_for_holding_the_flushers_lock(spool: Spool, folder: Path) -> None:
     code = "import fcntl, sys; f = open(sys.argv[1], 'w'); fcntl.flock(f, 2); print(flush=True); sys.stdin.read()"
     with subprocess.Popen(
         [sys.executable, "-c", code, str(folder / "flusher.lock")], stdin=subprocess.PIPE, stdout=subprocess.PIPE

@@ -1,4 +1,4 @@
-"""What is in a checkout, as every command shows it, without changing it."""
+"""The events in a checkout, as every command shows them, without changing a file."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import time
 
 import pytest
 from freezegun import freeze_time
+from hypothesis import given
+from hypothesis import strategies as st
 
 from onramp_analytics import events
 from onramp_analytics.outbox import history, locks, overview
@@ -96,3 +98,15 @@ def test_whatever_is_in_the_place_of_a_file_of_ours_remains(checkout: Checkout, 
     (checkout.path / name).symlink_to("nowhere")
 
     assert outbox.remains()
+
+
+@given(st.lists(st.integers(1, 1 << 20), max_size=300))
+def test_a_batch_is_a_hundred_events_and_a_mebibyte_at_most(sizes: list[int]) -> None:
+    found = [Pending({}, bytes(size), 0) for size in sizes]
+
+    made = list(overview.batches(found))
+
+    assert [p for batch in made for p in batch] == found
+    for batch in made:
+        assert 1 <= len(batch) <= 100
+        assert sum(len(p.line) for p in batch) <= 1 << 20

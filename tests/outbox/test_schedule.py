@@ -30,7 +30,7 @@ def test_an_event_has_exactly_one_fate_by_its_day(now: datetime, hours: int) -> 
 
 @given(NOWS)
 def test_everybody_has_at_least_a_day_to_look(happened: datetime) -> None:
-    """Whatever the hour of the event: 24 hours later it is not due, and 48 hours later it is."""
+    """At any hour of the event, it is not due 24 hours later, and is due 48 hours later."""
     own = at(happened.date())
 
     assert not Calendar.at((happened + timedelta(hours=24)).timestamp()).is_due(own)

@@ -1,4 +1,4 @@
-"""Claim, read, acknowledge: each event is there until it is done, whatever else is in the folder or in the files."""
+"""Claim, read and acknowledge: each event stays until it is done, whatever else is in the folder or the files."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def test_another_users_spool_is_neither_claimed_nor_read(spool: Spool, folder: P
 def test_a_claim_without_a_folder_leaves_the_spool_where_it_is(
     spool: Spool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The folder was deleted by hand while the flusher worked: nothing may land in the working directory instead."""
+    """The folder is deleted by hand while the flusher runs: no file is created in the working directory."""
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     spool.append(line(1), yes)
@@ -110,7 +110,7 @@ def test_a_claim_without_a_folder_leaves_the_spool_where_it_is(
 def test_a_claim_whose_lock_file_was_deleted_waits_for_the_writer_that_has_the_spool_open(
     spool: Spool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Race 7, the other side: the claim held the lock of nothing, and a tracker took the new one."""
+    """Race 7 for a claim: its lock file is deleted, and a tracker holds the new one."""
     spool.append(line(1), yes)
     rename, held = os.rename, []
 
@@ -120,7 +120,7 @@ def test_a_claim_whose_lock_file_was_deleted_waits_for_the_writer_that_has_the_s
         rename(*names, **folders)
 
     def let_go(timeout: float) -> int:
-        with pytest.raises(AssertionError):  # it is not to be had as long as the tracker writes
+        with pytest.raises(AssertionError):  # it stays busy while the tracker writes
             assert take(spool, 0) >= 0
         os.close(held.pop())
         return take(spool, timeout)
@@ -137,7 +137,7 @@ def test_a_claim_whose_lock_file_was_deleted_waits_for_the_writer_that_has_the_s
 
     assert segments.claim(spool)
 
-    assert held == []  # it asked for the new lock, and had it, before it went on
+    assert held == []  # it waited for the new lock before it continued
     assert len(calls) == 3
 
 
@@ -166,7 +166,7 @@ def test_segments_are_taken_up_oldest_first(spool: Spool, folder: Path) -> None:
 
 @pytest.mark.parametrize("offset", [5, 10_000_000])
 def test_an_offset_at_which_no_line_ends_means_the_start(spool: Spool, folder: Path, offset: int) -> None:
-    """A repeat is folded by its uuid; a loss is not."""
+    """PostHog drops a repeat by its uuid, but a lost event is gone."""
     segment = Segment(segment_name(), offset)
     (folder / os.fsdecode(segment.name)).write_bytes(line(1) + line(2))
 

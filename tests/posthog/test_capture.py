@@ -1,4 +1,4 @@
-"""What leaves the machine: the whole request, byte for byte what was shown, and nothing of anybody's."""
+"""The HTTP request: it is byte for byte the one that was shown, and holds no personal data."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_the_headers_are_the_closed_list(opted_in: Checkout, receiver: Receiver)
         assert headers["Content-Type"] == "application/json"
 
 
-def test_nothing_of_anybodys_is_in_any_request_file_or_message(opted_in: Checkout, receiver: Receiver) -> None:
+def test_no_personal_data_is_in_a_request_a_file_or_a_message(opted_in: Checkout, receiver: Receiver) -> None:
     home = Path(opted_in.env["HOME"])
     (home / ".netrc").write_text("default login bait-login password bait-netrc\n")
     (home / ".netrc").chmod(0o600)
@@ -127,7 +127,7 @@ def assert_unreached(found: tuple[str, str], what: str) -> None:
 
 @pytest.fixture
 def silent_server() -> Iterator[str]:
-    """A server that accepts and says nothing."""
+    """A server that accepts a connection and sends nothing."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         yield f"http://127.0.0.1:{server.getsockname()[1]}"
 
@@ -183,7 +183,7 @@ def test_an_answer_cut_off_in_the_middle_is_no_answer() -> None:
     assert kind == UNREACHED
 
 
-def test_a_certificate_that_nobody_vouches_for_is_not_trusted() -> None:
+def test_an_untrusted_certificate_is_rejected() -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     trustme.CA().issue_cert("127.0.0.1").configure_cert(context)
 
@@ -195,7 +195,7 @@ def test_a_certificate_that_nobody_vouches_for_is_not_trusted() -> None:
 def test_a_certificate_of_the_authority_that_the_environment_names_is_trusted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """For a PostHog of one's own, behind a certificate of one's own."""
+    """For a self-hosted PostHog with a private certificate."""
     authority = trustme.CA()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("127.0.0.1").configure_cert(context)
@@ -223,7 +223,7 @@ def test_a_proxy_that_fails_is_named_without_its_password(monkeypatch: pytest.Mo
     )
 
 
-def test_nobodys_proxy_stands_between_us_and_this_machine(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_proxy_is_used_for_this_machine(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
 
     assert send(destination_of(receiver))[0] == ACCEPTED
@@ -268,11 +268,11 @@ def test_the_request_is_gzip_of_json(opted_in: Checkout, receiver: Receiver) -> 
 
 
 class Withdrawn(BaseException):
-    """What is no `Exception` passes through every library on the way."""
+    """No library catches a `BaseException` that is not an `Exception`."""
 
 
 class Consent:
-    """A consent that can be withdrawn while a request is on its way."""
+    """A consent that can be withdrawn during a request."""
 
     def __init__(self) -> None:
         self.given = True
@@ -411,7 +411,7 @@ def test_a_proxy_is_not_even_connected_to_without_consent(monkeypatch: pytest.Mo
             server.accept()
 
 
-# -- whatever an answer is ---------------------------------------------------------------------------------------------
+# -- arbitrary answers -------------------------------------------------------------------------------------------------
 
 GZIP = (("Content-Encoding", "gzip"), ("Content-Type", "application/json"))
 
@@ -483,7 +483,7 @@ def test_a_broken_answer_is_an_outcome(answer: bytes) -> None:
 def test_a_name_that_a_dns_blocker_sends_to_this_machine_is_no_tls_error(
     tls: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """On an OnRamp host its own Traefik answers there, with a certificate of its own."""
+    """On an OnRamp host Traefik answers there, with another certificate."""
     resolve = socket.getaddrinfo
     monkeypatch.setattr(socket, "getaddrinfo", lambda _name, *args, **how: resolve("127.0.0.1", *args, **how))
 

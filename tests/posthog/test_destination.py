@@ -1,4 +1,4 @@
-"""Where events go: one answer, only where the person agreed to, and a key is never quoted."""
+"""The destination: only the one that the user agreed to, and keys are never quoted."""
 
 from __future__ import annotations
 

@@ -6,27 +6,16 @@ import json
 import time
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from onramp_analytics import events
-from onramp_analytics.posthog.outcome import ACCEPTED, MISCONFIGURED, OFF, OUT_OF_TIME, UNREACHED, Outcome
-from onramp_analytics.posthog.sender import Sender, Stop, pause_before_retry, require_consent
+from onramp_analytics.posthog.outcome import ACCEPTED, MISCONFIGURED, OFF, OUT_OF_TIME
+from onramp_analytics.posthog.sender import Sender, Stop, require_consent
 from onramp_analytics.receiver import Answer, Receiver, Request
 from tests.conftest import Checkout
 
 ID = "550e8400-e29b-41d4-a716-446655440000"
 LINE = events.build("service_disabled", {"service_name": "plex"}, ID, time.time(), bytes(16))
 BATCH = [json.loads(LINE)]
-
-
-@given(tries=st.integers(1, 3), jitter=st.floats(0, 1), retry_after=st.floats(0, 1e9))
-def test_a_pause_grows_with_the_tries_and_is_never_shorter_than_asked(
-    tries: int, jitter: float, retry_after: float
-) -> None:
-    pause = pause_before_retry(Outcome(UNREACHED, retry_after=retry_after), tries, jitter)
-
-    assert retry_after <= pause <= max(2.0**tries, retry_after)
 
 
 def test_one_connection_serves_all_requests(here: Checkout, receiver: Receiver) -> None:

@@ -1,4 +1,4 @@
-"""What is said of a request that failed: the cause, and what to do."""
+"""Sentences about failed requests: the cause, and what to do."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Both pages in a real browser: every width, color scheme and medium, and axe without a violation."""
+"""Both pages in a real browser: every width, color scheme and medium, without violations of axe."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The page of the report: it needs nothing else, and nothing in an event can become markup."""
+"""The page of the report: it needs no other file, and nothing in an event can become markup."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tests.report.recorded import RECORDED
 
 
 class Page(HTMLParser):
-    """The words of a page, and everything in it that could ask for something elsewhere."""
+    """The text of a page, and everything in it that could load something."""
 
     def __init__(self, text: str) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""The figures of the report, counted by hand."""
+"""The numbers of the report, counted by hand."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_no_more_than_sixty_days_and_ten_names_are_listed() -> None:
     assert len(found.failures) == 10
 
 
-def test_a_day_that_never_was_breaks_nothing() -> None:
+def test_an_impossible_date_breaks_nothing() -> None:
     odd = {**RECORDED[0], "timestamp": "2026-02-30T12:00:00.000000Z"}
 
     assert summary.summary([odd]).days == []

@@ -1,4 +1,4 @@
-"""What `make bench` computes: blocks, quartiles, verdicts, tables, and where they are written."""
+"""The calculations of `make bench`: blocks, quartiles, verdicts and tables."""
 
 from __future__ import annotations
 

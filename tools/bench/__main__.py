@@ -1,4 +1,4 @@
-"""`make bench`: measure what it costs, and write the tables into docs/performance.md.
+"""`make bench`: measure the cost, and write the tables into docs/performance.md.
 
 It never fails because of a time: it measures, and the page says which budgets are met.
 """

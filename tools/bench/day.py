@@ -1,4 +1,4 @@
-"""What a day costs a small host: processor seconds of everything that is started, and where an upload's share goes."""
+"""Measure the cost of a day on a small host: processor seconds of all processes, and the parts of an upload."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""`make fleet`: what a fleet of opted-in hosts sends to one PostHog, simulated with the product's own rules.
+"""`make fleet`: simulate what many hosts that opted in send to one PostHog, with the product's own rules.
 
 The pauses, tries, limits and the linger are imported; the clock and the network are simulated. Hosts do not depend on
-each other, so each is played alone from its first command to its last, and a million are played exactly.
-What is assumed of people is in capitals here, and is argued in docs/scale.md.
+each other, so each is simulated alone from its first command to its last, and a million are simulated exactly.
+The assumptions about users are the constants below, which docs/scale.md explains.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from rich.table import Table
 
 from onramp_analytics import flush
 from onramp_analytics.detached import LINGER
-from onramp_analytics.posthog import sender
+from onramp_analytics.outbox.overview import MOST_EVENTS
+from onramp_analytics.posthog import retry
 from onramp_analytics.posthog.outcome import UNREACHED, Outcome
 
 DAY, DAYS, HOUR = 86_400, 2, 3600
@@ -73,7 +74,7 @@ WORLDS = (
 
 
 def requests(commands: Sequence[float], world: World, jitter: Callable[[], float]) -> list[float]:
-    """Play one host: the seconds at which it makes requests, for the seconds at which it tracks an event.
+    """Simulate one host: return the seconds at which it makes requests, from those at which it tracks an event.
 
     There is no daemon: a flusher starts when an event is tracked and the stored time has come, and at no other moment.
     It first sends the segment that a failed run left, then claims the spool; the two never share a batch.
@@ -97,20 +98,20 @@ def requests(commands: Sequence[float], world: World, jitter: Callable[[], float
             failed = world.is_down(now)
             now += ANSWER
             if not failed:
-                sent, tries = min(sent + flush.MOST_EVENTS, claimed), 0
+                sent, tries = min(sent + MOST_EVENTS, claimed), 0
                 continue
             outcome, tries = Outcome(UNREACHED), tries + 1
-            pause = sender.pause_before_retry(outcome, tries, jitter())
-            if tries == sender.TRIES or now + pause > until:
+            pause = retry.pause_before_retry(outcome, tries, jitter())
+            if tries == retry.TRIES or now + pause > until:
                 failures += 1
-                not_before = flush.next_try(outcome, failures, now, jitter())
+                not_before = retry.next_try(outcome, failures, now, jitter())
                 break
             now += pause
     return made
 
 
 def people(random: Random) -> list[float]:
-    """Return when the people of one host run commands, in seconds."""
+    """Return when the users of one host run commands, in seconds."""
     found = []
     for day in range(DAYS):
         moment = day * DAY + _time_of_day(random)
@@ -131,7 +132,7 @@ Counts = dict[World, Counter[int]]  # the second, and how many requests fall int
 
 
 def play(share: int) -> Counts:
-    """Play a thousand hosts in each world; their people do the same in all of them."""
+    """Simulate a thousand hosts in each world; their users do the same in all of them."""
     random = Random(share)
     counts: Counts = {world: Counter() for world in WORLDS}
     for _ in range(SHARE):
@@ -143,7 +144,7 @@ def play(share: int) -> Counts:
 
 
 def play_fleets(sizes: Sequence[int]) -> dict[int, Counts]:
-    """Play the largest fleet on all cores; the smaller ones are its first hosts."""
+    """Simulate the largest number of hosts on all cores; the smaller numbers are its first hosts."""
     total: Counts = {world: Counter() for world in WORLDS}
     found = {}
     with multiprocessing.Pool() as pool:
@@ -219,7 +220,7 @@ def show(fleets: dict[int, Counts]) -> None:
 
     for events, job in ((EVENTS, "without"), (EVENTS + 1, "with")):
         console.print(f"{job} the nightly job: {30 * events} events a month; {FREE // (30 * events):,} hosts are free")
-    failed, unheld = within(largest[EVENING], EVENING), within(largest[QUIET], EVENING) * sender.TRIES
+    failed, unheld = within(largest[EVENING], EVENING), within(largest[QUIET], EVENING) * retry.TRIES
     console.print(f"evening outage: {failed:,} tries fail; without the back-off it would be {unheld:,} at most")
 
 

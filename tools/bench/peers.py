@@ -1,4 +1,4 @@
-"""What others do with one event: whether their caller waits, whether its pipe is held, whether the event arrives.
+"""Compare with other tools: whether the caller waits, whether its pipe is held, and whether the event arrives.
 
 Every peer sends to 127.0.0.1. The address of `azure-cli-telemetry` is written into the package, so its upload process
 gets a proxy on 127.0.0.1 that refuses it, and whether its event arrives is left out.
@@ -73,7 +73,7 @@ class Stage:
         }
 
     def run(self, peer: Peer, ending: str = "") -> tuple[float, float]:
-        """Return the milliseconds until the process ended, and until nobody held its standard output any more."""
+        """Return the milliseconds until the process ended, and until no process held its standard output any more."""
         script = f"URL = {self.url!r}\ntry:\n" + "".join(f"    {line}\n" for line in peer.script.splitlines())
         script += f"except Exception:\n    pass\n{ending}"
         words = [PYTHON, "-c", script] if peer.script else [PYTHON, "-IS", ENTRY, *TRACK]

@@ -1,4 +1,4 @@
-"""A makefile that costs what OnRamp's do before the first recipe: the same kinds of processes, in the same number.
+"""A makefile with the cost of OnRamp's before the first recipe: the same kinds and numbers of processes.
 
 OnRamp's own makefiles start about forty processes while make reads them: the second word in capitals, the address and
 the user of the host, whether docker answers (three times), the files of its tool container, the names of all variables

@@ -1,1 +1,1 @@
-"""What comes back, tried without an account: simulated installations, a stand-in for PostHog's query API, pages."""
+"""Try the results without an account: simulated installations, a stand-in for PostHog's query API, and pages."""

@@ -1,7 +1,7 @@
-"""The attack on a published page: somebody knows that one installation is new on it, and wants its services.
+"""Simulate an attack on a published page: the attacker knows one new installation, and wants its services.
 
-Between two pages they look which rows went up, and say that the newcomer has those services. It is played over a year
-of pages, on the exact numbers of each week and on the pages of the rule. Seeded.
+Between two pages, the attacker assumes that the newcomer has the services whose rows went up. The simulation covers a
+year of pages, both with exact numbers each week and with the rounded pages. Seeded.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ class Success:
     """How the attack went.
 
     Attributes:
-        found: of the newcomer's services, the share that was named.
-        right: of the services that were named, the share that the newcomer has.
-        blind: that share for somebody who names as many without looking, by popularity alone.
+        found: the share of the newcomer's services that were guessed.
+        right: the share of the guesses that are right.
+        blind: that share for the same number of guesses by popularity alone.
     """
 
     found: float

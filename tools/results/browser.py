@@ -1,4 +1,4 @@
-"""A headless Chromium, driven over its DevTools protocol on two pipes: no network, no driver, no library."""
+"""Drive a headless Chromium over its DevTools protocol on two pipes, without network, driver or library."""
 
 from __future__ import annotations
 

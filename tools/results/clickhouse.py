@@ -1,4 +1,4 @@
-"""A ClickHouse in this process with the table `events` as HogQL shows it."""
+"""Run a ClickHouse in this process, with the table `events` as HogQL shows it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`make demo-results`: everything that comes back, seen without an account.
+"""`make demo-results`: see the results without an account.
 
 Installations are simulated, their events loaded into a ClickHouse in this process, PostHog's query API served from it
 on 127.0.0.1, and a year of pages published from that with the code that a maintainer runs. Nothing else is contacted.

@@ -1,8 +1,8 @@
-"""Simulated installations: what some hundred of them would have sent in two years, in the product's own events. Seeded.
+"""Simulate some hundred installations over two years, with the product's own events. Seeded.
 
 Among them are a host that runs make from cron, services that are switched several times a day, events that arrive late
 or twice, identifiers that were reset, installations that were silent for more than 90 days or opted in before the
-project's retention begins, many services of people's own, and names that are on exactly four and five installations.
+project's retention begins, many user-defined services, and names that are on exactly four and five installations.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ def _first_services(chance: random.Random, place: int) -> set[str]:
 
 
 def _life(one: Installation, place: int, until: date) -> Iterator[tuple[date, Row]]:
-    """Yield (day, event) of an installation: it tells what is enabled, then what it does."""
+    """Yield (day, event) of an installation: first what is enabled, then the commands and changes."""
     chance, day, busy = one.chance, one.joined, one.chance.uniform(0.05, 0.5)
     if place in (6, 7):
         until = min(until, one.joined + timedelta(days=30))  # silent ever since
@@ -128,7 +128,7 @@ def _inventory(one: Installation, day: date) -> Iterator[tuple[date, Row]]:
 
 
 def _session(one: Installation, place: int) -> Iterator[Row]:
-    """Yield what happens on a day on which somebody uses it."""
+    """Yield the events of a day on which the installation is used."""
     chance = one.chance
     for command in chance.choices(COMMANDS, weights=range(len(COMMANDS), 0, -1), k=chance.randint(1, 4)):
         yield from _run(one, command)

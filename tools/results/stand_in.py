@@ -1,4 +1,4 @@
-"""A stand-in for PostHog's query API on loopback, served from a ClickHouse in this process. Stricter than PostHog.
+"""A stand-in for PostHog's query API on loopback, on a ClickHouse in this process. It is stricter than PostHog.
 
 It checks the key and its scopes, cuts an answer at 100 rows unless the query has a limit and says so in `hasMore`,
 gives its old answer unless it is asked with `force_blocking`, keeps doubled events apart, and forgets events that are

@@ -1,21 +1,19 @@
-"""What works and what is wrong, for the user: found by looking, since the hot path is silent."""
+"""Check a checkout: the choice, the files, the destination and the last run."""
 
 from __future__ import annotations
 
 import os
 import stat
-import sys
 import time
-import urllib.parse
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
-from importlib import metadata
-from importlib.util import cache_from_source
+from dataclasses import replace
 
-from onramp_analytics import __version__, checkout, events, files, make_events, settings
+from onramp_analytics import checkout, events, files, make_events, settings
 from onramp_analytics.checkout import LOCK_FILE
 from onramp_analytics.consent import Consent
 from onramp_analytics.errors import Misconfigured
+from onramp_analytics.health import machine
+from onramp_analytics.health.check import NOTE, OK, WRONG, Check
 from onramp_analytics.integration import launcher
 from onramp_analytics.outbox import history, locks, segments
 from onramp_analytics.outbox.overview import Outbox
@@ -24,34 +22,14 @@ from onramp_analytics.posthog.outcome import ACCEPTED
 from onramp_analytics.spool import CAP, MOST_SPILLED, Spool, is_ours
 
 SPACE = 1 << 16  # bytes that must be free on the disk
-AHEAD = 120  # seconds: a file that is newer than now by more was written before the clock was set back
-MOST_UNFINISHED = 3  # senders; one or two are a machine that was switched off
-STUCK = 0.3  # seconds for the spool's lock; no process that runs holds it for more than milliseconds
-OK, NOTE, WRONG = "ok", "note", "wrong"
+AHEAD = 120  # seconds; a file that is dated further in the future shows that the clock is wrong
+MOST_UNFINISHED = 3  # senders; one or two may be due to a machine that was switched off
+STUCK = 0.3  # seconds for the spool's lock; a running process holds it for milliseconds
 _CHOICE = "onramp.lock"
-_CERTIFICATES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")  # those that requests reads
-_PROXIES = ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy")
-#: The modules of the hot path, each of which every start would compile again if its byte-code could not be kept.
-HOT = ("checkout", "consent", "events", "make_events", "settings", "spawn", "spool", "tracker")
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One thing that was looked at.
-
-    Attributes:
-        what: its name, in a word or two.
-        state: OK, NOTE (it works, and is worth knowing) or WRONG (events are not stored, not sent, or not as meant).
-        said: what was found; where it is wrong, with what to do.
-    """
-
-    what: str
-    state: str
-    said: str
 
 
 def checks(root: bytes, now: Consent, environ: Mapping[str, str]) -> list[Check]:
-    """Look at everything that can be looked at without contacting a server.
+    """Make all checks that need no server.
 
     Args:
         root: the checkout.
@@ -59,7 +37,7 @@ def checks(root: bytes, now: Consent, environ: Mapping[str, str]) -> list[Check]
         environ: the environment.
     """
     found = list(_checks(root, now, environ))
-    # While analytics are off nothing else than the choice itself can be wrong.
+    # While analytics are off, only the choice itself can be wrong.
     return [c if now.on or c.what == _CHOICE or c.state != WRONG else replace(c, state=NOTE) for c in found]
 
 
@@ -78,19 +56,19 @@ def _checks(root: bytes, now: Consent, environ: Mapping[str, str]) -> list[Check
         _disk(root),
         _setting("key", lambda: destination.masked(destination.of(root, environ).key)),
         _setting("host", lambda: destination.of(root, environ).host),
-        _proxy(environ),
-        _certificates(environ),
+        machine.proxy(environ),
+        machine.certificates(environ),
         _sending(outbox),
         _unfinished(outbox),
         _clock(outbox.spool, time.time()),
-        _versions(),
+        machine.versions(),
         _program(root),
-        _byte_code(),
+        machine.byte_code(),
     ]
 
 
 def problems(found: list[Check]) -> list[str]:
-    """Return what is wrong, each thing once."""
+    """Return what is wrong, without repeats."""
     return list(dict.fromkeys(check.said for check in found if check.state == WRONG))
 
 
@@ -157,7 +135,7 @@ def _faults(spool: Spool) -> Iterator[str]:
         try:
             found = os.lstat(path)
         except OSError:
-            continue  # it is not there, or below something that was reported already
+            continue  # it does not exist, or its folder was already reported
         is_kind = stat.S_ISDIR if path == spool.folder else stat.S_ISREG
         if not is_kind(found.st_mode) or (stat.S_ISREG(found.st_mode) and found.st_nlink != 1):
             yield f"{os.fsdecode(path)} has an unexpected type or is a hard link: move it away"
@@ -181,7 +159,7 @@ def _spool(spool: Spool) -> Iterator[Check]:
 
 
 def _lock(spool: Spool) -> Iterator[Check]:
-    """Really take the spool's lock, where there is one."""
+    """Check the spool's lock, if it exists, by taking it."""
     path = os.fsdecode(spool.lock)
     try:
         if not stat.S_ISREG(os.lstat(spool.lock).st_mode):
@@ -200,7 +178,7 @@ _REMEDY = "use a checkout on a local disk"
 
 
 def _write(spool: Spool) -> Iterator[Check]:
-    """Really write a file of ours, as a tracker does."""
+    """Check that files can be written, by writing one as a tracker does."""
     try:
         folder = spool.make_folder()
     except OSError as error:
@@ -234,29 +212,6 @@ def _setting(what: str, read: Callable[[], str]) -> Check:
         return Check(what, WRONG, str(error))
 
 
-def _proxy(environ: Mapping[str, str]) -> Check:
-    found = [f"{name} is {_without_password(environ[name])}" for name in _PROXIES if environ.get(name)]
-    return Check("proxy", OK, "; ".join(found) or "none")
-
-
-def _without_password(url: str) -> str:
-    """Return the address of a proxy without the user's name and password."""
-    try:
-        parts = urllib.parse.urlsplit(url)
-        address = f"{parts.scheme}://{parts.hostname}" + (f":{parts.port}" if parts.port else "")
-    except ValueError:
-        return "not a valid URL"
-    return f"{address} with a password" if "@" in parts.netloc else address
-
-
-def _certificates(environ: Mapping[str, str]) -> Check:
-    for name in _CERTIFICATES:
-        if environ.get(name) and not os.path.exists(environ[name]):
-            return Check("certificates", WRONG, f"{name} names a file that does not exist: unset it, or correct it")
-    named = [name for name in _CERTIFICATES if environ.get(name)]
-    return Check("certificates", OK, f"from {named[0]}" if named else "default")
-
-
 def _sending(outbox: Outbox) -> Check:
     if outbox.flusher_is_alive():
         return Check("last send", OK, "events are being sent in the background")
@@ -267,7 +222,7 @@ def _sending(outbox: Outbox) -> Check:
 
 
 def _unfinished(outbox: Outbox) -> Check:
-    """Senders that systemd or a container kills with the command that started them never come to their end."""
+    """Check that flushers finish: systemd or a container may kill them with the command that started them."""
     number = history.unfinished(outbox.spool)
     if number < MOST_UNFINISHED or outbox.flusher_is_alive():
         return Check("senders", OK, "finish normally")
@@ -291,16 +246,6 @@ def _modified(path: bytes) -> float:
         return 0.0
 
 
-def _versions() -> Check:
-    python = ".".join(map(str, sys.version_info[:3]))
-    try:
-        posthog = metadata.version("posthog")
-    except (OSError, metadata.PackageNotFoundError):
-        said = "the package posthog cannot be read, so nothing can be sent: install onramp-analytics again"
-        return Check("versions", WRONG, said)
-    return Check("versions", OK, f"onramp-analytics {__version__}, Python {python}, posthog {posthog}")
-
-
 def _program(root: bytes) -> Check:
     known = launcher.remembered(root)
     if not known:
@@ -310,13 +255,3 @@ def _program(root: bytes) -> Check:
         said = f"onramp.program names {gone}, which does not exist: run `onramp-analytics enable`"
         return Check("program", WRONG, said)
     return Check("program", OK, f"make runs {known[-1]}")
-
-
-def _byte_code() -> Check:
-    here = os.path.dirname(os.path.abspath(__file__))
-    missing = [name for name in HOT if not os.path.exists(cache_from_source(os.path.join(here, f"{name}.py")))]
-    if missing and not os.access(here, os.W_OK):
-        remedy = f"as its owner, run `python3 -m compileall {here}`"
-        said = f"the byte-code is missing, so Python compiles the program for every command: {remedy}"
-        return Check("byte-code", WRONG, said)
-    return Check("byte-code", OK, "present" if not missing else "will be written by the next command")

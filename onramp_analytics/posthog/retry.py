@@ -1,0 +1,84 @@
+"""Decide what happens to the events of a request after its answer, and when to try again."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from onramp_analytics.posthog.outcome import (
+    ACCEPTED,
+    MISCONFIGURED,
+    REJECTED,
+    TOO_LARGE,
+    UNLIKE_POSTHOG,
+    UNREACHED,
+    Kind,
+    Outcome,
+)
+from onramp_analytics.spool import LONGEST_WAIT
+
+TRIES = 3  # failed requests in a run, as PostHog asks of its SDKs
+MOST_DOUBTS = 32  # refused requests before the first accepted one; enough to find 25 bad events among 100
+
+Action = Literal["settle", "split", "refuse", "suspect", "give up", "keep"]
+#: What happens to the events of a request (docs/protocol.md). `action` decides how far a batch is split.
+ACTIONS: dict[Kind, Literal["settle", "split", "keep"]] = {
+    ACCEPTED: "settle",
+    TOO_LARGE: "split",
+    REJECTED: "split",
+    UNREACHED: "keep",
+    UNLIKE_POSTHOG: "keep",
+    MISCONFIGURED: "keep",
+}
+#: First and longest pause in seconds after a run that kept its events. It doubles with each failure.
+BACK_OFF: dict[Kind, tuple[int, int]] = {
+    UNREACHED: (60, 6 * 3600),
+    UNLIKE_POSTHOG: (1800, 12 * 3600),  # a user leaves a captive portal within the hour, and a wrong host stays wrong
+    MISCONFIGURED: (3600, 12 * 3600),
+}
+
+
+def action(kind: Kind, size: int, *, accepted: int, doubts: int) -> Action:
+    """Return what happens to a batch after its answer.
+
+    An event is refused only if the server accepts others, since a load balancer or a wrong port refuses everything.
+
+    Args:
+        kind: the kind of the answer.
+        size: the number of events in the batch.
+        accepted: events of this run that the server has accepted.
+        doubts: requests of this run that were refused, including this one.
+
+    Returns:
+        "settle": the events are sent. "split": halve the batch. "refuse": move the one event to the log of refused
+        events. "suspect": refuse it as soon as another one is accepted. "give up": keep all, since no event is
+        accepted. "keep": keep all.
+    """
+    planned = ACTIONS[kind]
+    if planned != "split":
+        return planned
+    if not accepted and doubts >= MOST_DOUBTS:
+        return "give up"
+    if size > 1:
+        return "split"
+    return "refuse" if accepted else "suspect"
+
+
+def next_try(outcome: Outcome, failures: int, now: float, jitter: float) -> float:
+    """Return when the next run may start, in seconds since 1970.
+
+    Exponential back-off with full jitter, and never before the time that the server asked for.
+
+    Args:
+        outcome: why the run ended.
+        failures: the number of consecutive failed runs, including this one.
+        now: seconds since 1970.
+        jitter: a random number from 0 to 1.
+    """
+    first, longest = BACK_OFF[outcome.kind]
+    pause = max(min(longest, first * 2.0 ** min(failures - 1, 30)) * jitter, 1.0)
+    return now + min(max(pause, outcome.retry_after), LONGEST_WAIT)
+
+
+def pause_before_retry(outcome: Outcome, tries: int, jitter: float) -> float:
+    """Return the seconds to wait before trying again within a run, after `tries` failures."""
+    return max(2.0**tries * jitter, outcome.retry_after)
