@@ -205,7 +205,7 @@ def test_reset_id_that_is_killed_halfway_never_counts_everything_again(
     def killed(*_given: object, **_more: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(optin.segments, "purge", killed)
+    monkeypatch.setattr("onramp_analytics.outbox.segments.purge", killed)
     with pytest.raises(KeyboardInterrupt):
         optin.reset_id(here.root)
 

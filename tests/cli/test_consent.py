@@ -30,8 +30,10 @@ def test_the_notice_has_its_lines_in_order(checkout: Checkout) -> None:
         "Recorded: services, overrides and commands that OnRamp publishes; success, duration, error type.",
         "Services and overrides that are enabled are counted now and again twice a year.",
         "Events are sent to https://eu.i.posthog.com, run by help@example.org.",
-        "Events are sent once a day, at least one day after they were recorded; "
-        "until then you can view, send or delete them.",
+        (
+            "Events are sent once a day, at least one day after they were recorded; "
+            "until then you can view, send or delete them."
+        ),
         "",
         "To disable: make analytics-disable",
         "To learn more: https://example.org/docs/analytics.md",
