@@ -137,7 +137,7 @@ class Receiver:
         self._server = ThreadingHTTPServer(("127.0.0.1", port), _handler(self), bind_and_activate=True)
         self._server.daemon_threads = True
         self._server.block_on_close = False
-        self._server.handle_error = lambda *_: None  # type: ignore[method-assign]  # a client that hangs up is no news
+        self._server.handle_error = lambda *_: None  # type: ignore[method-assign]  # a client that hangs up is expected
         if tls:
             self._server.socket = tls.wrap_socket(self._server.socket, server_side=True, do_handshake_on_connect=False)
         self.port: int = self._server.server_address[1]
