@@ -93,7 +93,7 @@ def test_queued_events_while_off_for_now_stay_and_that_is_said(opted_in: Checkou
 
     said = flat(opted_in.run("status", env={"DO_NOT_TRACK": "1"}).stdout)
 
-    assert "queued until analytics are on again: 1 event" in said
+    assert "1 event will stay queued until analytics are on again" in said
     assert "`make analytics-disable` deletes" in said
     assert len(opted_in.pending()) == 1
 
@@ -104,7 +104,10 @@ def test_it_says_when_events_are_sent(opted_in: Checkout, receiver: Receiver) ->
     opted_in.hold_back_flusher()
     opted_in.track()
 
-    assert "sent Events are sent once a day, at least one day after they were recorded, so you can see them" in empty
+    assert (
+        "schedule Events are sent once a day, at least one day after they were recorded; until then you can view"
+        in empty
+    )
     assert "at least one day after they were recorded; the next are due on " in flat(opted_in.run("status").stdout)
 
 
