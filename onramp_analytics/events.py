@@ -99,7 +99,7 @@ def has_scaffold(service: str, published: bytes) -> bool:
 def _text(value: object) -> str:
     if not isinstance(value, str):
         raise ValueError("must be a string")
-    return str.__str__(value)  # of an enum's member, too, which may print as something else
+    return str.__str__(value)  # also for a member of an enum, whose own `str` may differ
 
 
 def _published_or(replacement: str, kind: str) -> "Clean":

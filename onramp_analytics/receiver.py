@@ -1,4 +1,4 @@
-"""A small HTTP server on 127.0.0.1 that answers like PostHog's `/batch/`, for `demo`, `preview` and the tests.
+"""A small HTTP server on 127.0.0.1 that responds like PostHog's `/batch/`, for `demo`, `preview` and the tests.
 
 Its checks and answers follow PostHog's public sources (docs/posthog.md): one bad event fails the whole batch with 400,
 errors are plain text, and a good batch gets `{"status": "Ok"}`. Tests can set other answers.

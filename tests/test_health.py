@@ -32,7 +32,7 @@ def test_only_the_choice_itself_can_be_wrong_while_off(here: Checkout) -> None:
     [
         ("http://proxy.example.com:3128", "http://proxy.example.com:3128"),
         ("http://user:hunter2@proxy.example.com", "http://proxy.example.com with a password"),
-        ("http://[nonsense", "not a valid address"),
+        ("http://[nonsense", "not a valid URL"),
     ],
 )
 def test_the_password_of_a_proxy_is_never_shown(url: str, shown: str) -> None:

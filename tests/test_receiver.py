@@ -1,4 +1,4 @@
-"""The local server answers like PostHog, or with the answers that a test sets."""
+"""The local server responds like PostHog, or with the answers that a test sets."""
 
 from __future__ import annotations
 

@@ -59,6 +59,7 @@ def byte_code() -> Check:
     here = os.path.dirname(os.path.abspath(onramp_analytics.__file__))
     missing = [name for name in HOT if not os.path.exists(cache_from_source(os.path.join(here, f"{name}.py")))]
     if missing and not os.access(here, os.W_OK):
-        said = f"is missing, so each command compiles the program again: its owner runs `python3 -m compileall {here}`"
+        remedy = f"as its owner, run `python3 -m compileall {here}`"
+        said = f"the byte-code is missing, so Python compiles the program for every command: {remedy}"
         return Check("byte-code", WRONG, said)
     return Check("byte-code", OK, "present" if not missing else "will be written by the next command")

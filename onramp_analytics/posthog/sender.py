@@ -34,7 +34,7 @@ class Stop(BaseException):
 
 def nothing_accepted(reason: str) -> Stop:
     """Return the end of a run in which the server accepted no event, with the server's reason."""
-    what = f"the host refuses every event, so something else than PostHog may answer: {reason}"
+    what = f"the host refuses every event, so it is probably not PostHog: {reason}"
     return Stop(UNLIKE_POSTHOG, f"{what}: check the host's name and port")
 
 

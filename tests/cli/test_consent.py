@@ -135,7 +135,7 @@ def test_enable_in_a_copied_checkout_deletes_what_was_queued_and_says_how_many(o
     said = copy.run("enable").stdout
 
     assert "`make analytics-enable` and `make analytics-disable` will delete 2 events" in " ".join(off.split())
-    assert said.endswith("Deleted first: 2 events, queued by another user or in another folder.\n")
+    assert said.endswith("Deleted 2 queued events of another user or another folder.\n")
     assert copy.pending() == []
     assert copy.status()["id"] not in (ID, None)
     assert opted_in.status()["on"]

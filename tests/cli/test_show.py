@@ -49,7 +49,7 @@ def test_damaged_lines_and_events_that_are_too_old_are_counted(opted_in: Checkou
     done = opted_in.run("show-pending")
 
     assert len(done.stdout.splitlines()) == 1
-    assert done.stderr == "2 damaged lines left out.\n1 event that is too old left out.\n"
+    assert done.stderr == "1 event older than 90 days skipped.\n2 damaged lines skipped.\n"
 
 
 def test_on_a_terminal_it_is_a_table_without_what_is_always_the_same(opted_in: Checkout) -> None:

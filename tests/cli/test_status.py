@@ -93,7 +93,7 @@ def test_queued_events_while_off_for_now_stay_and_that_is_said(opted_in: Checkou
 
     said = flat(opted_in.run("status", env={"DO_NOT_TRACK": "1"}).stdout)
 
-    assert "queued until analytics are on again: 1 event" in said
+    assert "1 event will stay queued until analytics are on again" in said
     assert "`make analytics-disable` deletes" in said
     assert len(opted_in.pending()) == 1
 
@@ -104,8 +104,10 @@ def test_it_says_when_events_are_sent(opted_in: Checkout, receiver: Receiver) ->
     opted_in.hold_back_flusher()
     opted_in.track()
 
-    assert "sent Events are sent once a day, on the second day after their own (UTC), so you can see them" in empty
-    assert "at least one day after they were recorded; the next are due on " in flat(opted_in.run("status").stdout)
+    assert (
+        "schedule Events are sent once a day, on the second day after their own (UTC); until then you can view" in empty
+    )
+    assert "on the second day after their own (UTC); the next are due on " in flat(opted_in.run("status").stdout)
 
 
 def test_the_last_send_and_the_next_try_are_shown_after_a_failure(opted_in: Checkout, receiver: Receiver) -> None:
@@ -243,7 +245,7 @@ def test_what_stands_in_the_way_is_named_and_outlives_every_command(
         assert "Traceback" not in done.stderr
         assert len(done.stderr.splitlines()) <= 1
 
-    assert any(f"{name} has the wrong file type: move it away" in problem for problem in problems)
+    assert any(f"{name} has an unexpected type or is a hard link: move it away" in problem for problem in problems)
     assert os.listdir(victim) == ["precious"]
     assert (victim / "precious").read_text() == "precious"
 
