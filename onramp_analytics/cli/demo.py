@@ -24,7 +24,7 @@ from onramp_analytics.spool import Spool
 
 KEY = "phc_demo"  # the receiver takes any
 PATIENCE = 60.0  # seconds for the detached flusher: it lingers three, and loads for less than one
-ONRAMP = "OnRamp sends events once a day, at least one day after they were recorded. This demo sends them right away."
+ONRAMP = "OnRamp sends events once a day, on the second day after their own (UTC). This demo sends them right away."
 TRACKED = (
     ("service_enabled", "service_name=plex", "has_scaffold=true"),
     ("service_enabled", "service_name=my-private-wiki", "has_scaffold=false"),

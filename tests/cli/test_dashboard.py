@@ -62,7 +62,7 @@ def test_check_says_what_is_wrong_and_create_stops_there(maintainer: Checkout, r
     for option in ("--check", "--create"):
         done = maintainer.run("dashboard", option, check=False)
         assert done.returncode == 1
-        assert "PostHog does not take Installations (Unknown function)" in done.stderr
+        assert "PostHog rejects Installations (Unknown function)" in done.stderr
     assert all("/query/" in request.line for request in receiver.requests)
 
 

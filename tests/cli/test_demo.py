@@ -32,7 +32,7 @@ def test_the_demo_shows_the_full_workflow_and_leaves_nothing_behind(
         assert step in done.stdout
     assert "OnRamp sends events once a day, on the second day after their own (UTC)" in done.stdout
     last = done.stdout.splitlines()[-1]
-    assert last.startswith("It works: 5 events were tracked in ")
+    assert last.startswith("It works: 5 events were recorded in ")
     assert last.endswith("in 1 request, in the background.")
     assert sorted(tmp_path.rglob("*")) == before
 

@@ -79,8 +79,8 @@ def test_an_event_that_is_too_old_to_be_sent_is_not_shown_as_if_it_were(opted_in
 
     done = opted_in.run("show-pending")
 
-    assert (done.stdout, done.stderr) == ("", "1 event that is too old left out.\n")
-    assert opted_in.run("preview").stdout.startswith("Nothing is queued, so these are examples")
+    assert (done.stdout, done.stderr) == ("", "1 event older than 90 days skipped.\n")
+    assert opted_in.run("preview").stdout.startswith("No events are queued. These are examples")
 
 
 @pytest.mark.parametrize("env", [{}, {"DO_NOT_TRACK": "1"}])
@@ -156,7 +156,7 @@ def test_without_a_destination_it_says_that_the_address_is_an_example(checkout: 
 
     said = checkout.run("preview").stdout
 
-    assert "Events are sent nowhere yet (no PostHog project is set: " in said
+    assert "Events are not sent yet (no PostHog project is set: " in said
     assert "so the address and the key are examples." in said
     assert "POST https://us.i.posthog.com/batch/ HTTP/1.1\n" in said
 

@@ -79,4 +79,4 @@ def test_the_page_is_not_written_through_a_link_or_over_a_folder(used: Checkout,
     assert not link.is_symlink()
     assert (folder.returncode, folder.stderr) == (1, f"onramp-analytics: {tmp_path} is a folder: choose a file\n")
     assert nowhere.returncode == 1
-    assert "cannot be written (No such file or directory): name another place" in nowhere.stderr
+    assert "cannot be written (No such file or directory): choose another file" in nowhere.stderr

@@ -61,9 +61,9 @@ def test_nothing_is_written_and_no_consent_is_needed(published: Checkout) -> Non
     [
         (None, "this checkout has no results yet"),
         ("{", "cannot be read"),
-        ('{"version": 2}', "it is of version 2, and this program knows 1"),
+        ('{"version": 2}', "it has version 2, but this program supports 1"),
         ("[]", "it is not a page of results"),
-        (" " * (1 << 21), "is too large to be a page of results"),
+        (" " * (1 << 21), "is too large"),
     ],
     ids=["missing", "broken", "newer", "another", "huge"],
 )

@@ -44,7 +44,7 @@ def test_trouble_with_the_machine_is_silent_and_status_0_and_shows_up_in_status(
 
     opted_in.track()
 
-    assert any("onramp.spool is not of the right kind" in problem for problem in opted_in.status()["problems"])
+    assert any("onramp.spool has an unexpected type" in problem for problem in opted_in.status()["problems"])
 
 
 def test_a_full_spool_is_named_in_status(opted_in: Checkout) -> None:

@@ -156,7 +156,7 @@ def something_else_in_the_place_of_a_file(rig: Rig) -> None:
         with _instead_of(checkout.path / place, kinds[kind], rig.folder):
             rig.track_undisturbed(checkout)
             if place in NEEDED:
-                rig.expect_told(checkout, "is not of the right kind")
+                rig.expect_told(checkout, "has an unexpected type")
             for words in (("show-pending",), ("show-sent",), ("flush", "--timeout", "5"), ("doctor",)):
                 rig.ask(checkout, *words)
         after = _fingerprint(rig.folder / "outside")
