@@ -1,4 +1,4 @@
-# The analytics targets of OnRamp. Drop this file into make.d/ beside analytics.sh.
+# The analytics targets of OnRamp.
 # To list what is collected: make analytics-events
 
 #########################################################

@@ -119,7 +119,9 @@ def test_the_last_send_and_the_next_try_are_shown_after_a_failure(opted_in: Chec
     said = flat(opted_in.run("status").stdout)
 
     assert re.search(r"last send (just now|\d+ seconds? ago): not reached, 0 events sent", said)
-    assert re.search(r"next try with the next command, in \d hours? at the earliest, since the last attempt failed", said)
+    assert re.search(
+        r"next try with the next command, in \d hours? at the earliest, since the last attempt failed", said
+    )
     assert re.search(r"problem the last attempt to send failed: .*429.*slow down", said)
 
 
@@ -258,3 +260,21 @@ def test_several_events_that_were_not_sent_are_counted_in_the_plural(opted_in: C
     said = flat(opted_in.run("status").stdout)
 
     assert "1 event refused by the server, 2 events older than 90 days, 3 damaged lines" in said
+
+
+def test_the_destination_is_shown_before_opting_in(checkout: Checkout, receiver: Receiver) -> None:
+    shown = flat(checkout.run("status").stdout)
+
+    assert shown.startswith("Analytics are off")
+    assert f"destination {receiver.url}" in shown
+
+
+def test_a_folder_that_is_not_a_checkout_is_refused(environment: dict[str, str], tmp_path: Path) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+
+    done = Checkout(empty, environment).run("enable", check=False)
+
+    assert done.returncode == 1
+    assert done.stderr == f"onramp-analytics: {empty} is not an OnRamp checkout: change to one, or use --root DIR\n"
+    assert list(empty.iterdir()) == []
