@@ -137,6 +137,7 @@ def low_descriptors(pid: str) -> set[str]:
 
 def test_a_prompt_is_answered_on_the_terminal(on: OnRamp) -> None:
     on.make("enable-service", "plex")
+    on.wait_for(2)
     terminal = Terminal(on, *on.make_command, "nuke-service", "plex")
 
     terminal.wait_for("Really remove plex? ")

@@ -64,7 +64,7 @@ def test_says_what_from_where_and_with_what_asks_installs_and_enables(bare: OnRa
     assert status == 0, output
     assert "onramp-analytics is not installed." in output
     assert f"It can be installed from make.d/{WHEEL} in this checkout" in output
-    assert f"for you alone, with {tool}" in output
+    assert f"for your user only, with {tool}" in output
     assert words(bare) == expected
     assert "Analytics enabled." in output
     assert "ANALYTICS_ENABLED=1" in bare.lock.read_text()
@@ -77,7 +77,7 @@ def test_a_package_is_installed_by_its_requirement(bare: OnRamp) -> None:
     status, output = enable(bare, "yes")
 
     assert status == 0, output
-    assert "It can be installed from the Python package index (onramp-analytics==0.2.0), for you alone" in output
+    assert "It can be installed from the Python package index (onramp-analytics==0.2.0), for your user only" in output
     assert words(bare) == "tool install --force onramp-analytics==0.2.0\n"
 
 
@@ -109,7 +109,7 @@ def test_anything_but_yes_installs_nothing(bare: OnRamp, answer: str) -> None:
     status, output = enable(bare, answer)
 
     assert status == 2  # make's status for a recipe that failed
-    assert "nothing was installed, and analytics stay off" in output
+    assert "nothing was installed, and analytics remain off" in output
     assert words(bare) is None
     assert not bare.lock.exists()
 
@@ -130,7 +130,7 @@ def test_a_wheel_that_is_not_the_chosen_one_is_refused_before_the_user_is_asked(
     terminal = Terminal(bare, *bare.make_command, "analytics-enable")
 
     assert terminal.end() == 2
-    assert f"make.d/{WHEEL} is " in terminal.output
+    assert f"onramp-analytics: make.d/{WHEEL} " in terminal.output
     assert "Install it?" not in terminal.output
     assert words(bare) is None
 
@@ -163,7 +163,7 @@ REMEDIES = [
     ("/usr/bin/python3: No module named venv", "run sudo apt install python3-venv"),
     ("error: externally-managed-environment", "run sudo apt install pipx"),
     ("ERROR: Package requires a different Python: 3.9.2 not in >=3.10", "is older than 3.10: install a newer one"),
-    ("could not resolve host", "correct what is reported above"),
+    ("could not resolve host", "fix the error reported above"),
 ]
 
 

@@ -59,7 +59,7 @@ def test_disable_deletes_everything_of_ours_and_keeps_what_is_not(bare: OnRamp) 
     done = bare.make("analytics-disable")
 
     assert (done.returncode, done.stderr) == (0, "")
-    assert "Analytics are off" in done.stdout
+    assert "Analytics disabled. All queued events were deleted." in done.stdout
     assert ID in done.stdout
     assert left(bare) == ["onramp.lock"]
     assert bare.lock.read_text() == f"ANALYTICS_ENABLED=0\n{OTHERS}"
@@ -154,7 +154,7 @@ def test_disable_writes_through_no_link(bare: OnRamp, name: str) -> None:
 
     assert victim.read_text() == "ANALYTICS_ENABLED=1\n"
     if name == "onramp.lock":
-        assert "delete it, which turns analytics off" in done.stderr
+        assert "delete it, which also turns analytics off" in done.stderr
     else:
         assert done.returncode == 0
         assert left(bare) == ["onramp.lock"]
@@ -222,7 +222,7 @@ def test_status_says_what_onramp_lock_says(bare: OnRamp) -> None:
     done = bare.make("analytics-status")
 
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.startswith("onramp.lock contains ANALYTICS_ENABLED=1, but the program is not installed")
+    assert done.stdout.startswith("onramp.lock contains ANALYTICS_ENABLED=1, but onramp-analytics is not installed")
 
 
 def test_events_shows_the_page_of_the_checkout(bare: OnRamp) -> None:

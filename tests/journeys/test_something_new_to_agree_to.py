@@ -72,7 +72,7 @@ def test_an_older_consent_goes_on_as_it_was_until_enable_agrees_to_more(opted_in
         ("backup_made", ["service_name"]),
         ("service_disabled", ["service_name", "for_good"]),
     ]
-    assert "Nothing is new" in upgraded(opted_in, "events", "--new").stdout
+    assert "Nothing new" in upgraded(opted_in, "events", "--new").stdout
 
 
 def test_one_line_says_once_that_there_is_something_new(opted_in: Checkout) -> None:

@@ -57,7 +57,7 @@ def test_nothing_is_claimed_while_somebody_else_holds_the_lock(spool: Spool, fol
     spool.append(line(1), yes)
     held = spool.take_lock()
 
-    with pytest.raises(CouldNot, match="locked by a process that does not move"):
+    with pytest.raises(CouldNot, match="a stuck process holds"):
         segments.claim(spool)
 
     os.close(held)
