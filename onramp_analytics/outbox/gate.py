@@ -52,10 +52,12 @@ def admit(line: bytes, published: bytes) -> tuple[dict[str, Any], bytes] | None:
     """
     text = line.decode("latin-1")  # never fails, and the patterns accept only ASCII
     name = text.removeprefix('{"event":"').partition('"')[0]
-    found = next(((match, own) for pattern, own in _forms(name) if (match := pattern.fullmatch(text))), None)
-    if not found:
+    for pattern, own in _forms(name):  # noqa: B007  (`own` is used below)
+        match = pattern.fullmatch(text)
+        if match:
+            break
+    else:
         return None
-    match, own = found
     uuid, distinct_id, timestamp, *values, version = match.groups()
     properties: dict[str, Any] = {}
     is_exact = text.endswith("\n")
