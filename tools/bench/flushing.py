@@ -33,6 +33,7 @@ class Rig:
 
     def __init__(self, onramp: OnRamp, receiver: Receiver) -> None:
         self.onramp, self.receiver = onramp, receiver
+        onramp.opt_in(ANALYTICS_AGREED_TO=f"{receiver.url} {KEY}")
         self.lines = lines_of(onramp, LARGEST)
         self.batches = onramp.path.parent / "batches.json"
         self.env = {**onramp.env, "ONRAMP_ANALYTICS_API_KEY": KEY, "ONRAMP_ANALYTICS_HOST": receiver.url}

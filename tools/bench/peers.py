@@ -65,6 +65,7 @@ class Stage:
 
     def __init__(self, onramp: OnRamp, url: str) -> None:
         self.onramp, self.url = onramp, url
+        onramp.opt_in(ANALYTICS_AGREED_TO=f"{url} {KEY}")
         self.env = {
             **onramp.env,
             "ONRAMP_ANALYTICS_API_KEY": KEY,

@@ -32,7 +32,7 @@ def main() -> None:
     batches = json.loads(Path(file).read_text()) if who == "theirs" else []
     base, started = peak(), time.perf_counter()
     if who == "ours":
-        sys.argv[1:] = [root, root]
+        sys.argv[1:] = [root]
         flush.main()
     session, key, host = requests.Session(), os.environ["ONRAMP_ANALYTICS_API_KEY"], os.environ["ONRAMP_ANALYTICS_HOST"]
     for batch in batches:
