@@ -85,7 +85,7 @@ def make_rows(folder: Path, env: dict[str, str], seconds: float) -> tuple[list[R
         ["off", *never[1][0].cells(), "", ""],
         ["on", *(recorded[0] - recorded[1]).cells(), *recorded[1].cells()],
     ]
-    headings = ("`make list`", "system calls", "processes", "system calls in the background", "processes there")
+    headings = ("a make command", "system calls", "processes", "system calls in the background", "processes there")
     return rows, table(headings, lines)
 
 

@@ -93,7 +93,7 @@ def flush_rows(onramp: OnRamp, seconds: float) -> list[Row]:
                     budget,
                     events=count,
                     counted=(counts[0], counts[1]),
-                    why="[where a flush goes](#where-a-flush-goes)",
+                    why="[instructions of an upload](#instructions-of-an-upload)",
                 )
             )
         memory = [peak for _, peak in rig.printed["ours"]]

@@ -65,7 +65,6 @@ class Stage:
 
     def __init__(self, onramp: OnRamp, url: str) -> None:
         self.onramp, self.url = onramp, url
-        onramp.opt_in(ANALYTICS_AGREED_TO=f"{url} {KEY}")
         self.env = {
             **onramp.env,
             "ONRAMP_ANALYTICS_API_KEY": KEY,
@@ -75,6 +74,7 @@ class Stage:
 
     def run(self, peer: Peer, ending: str = "") -> tuple[float, float]:
         """Return the milliseconds until the process ended, and until no process held its standard output any more."""
+        self.onramp.opt_in(ANALYTICS_AGREED_TO=f"{self.url} {KEY}")
         script = f"URL = {self.url!r}\ntry:\n" + "".join(f"    {line}\n" for line in peer.script.splitlines())
         script += f"except Exception:\n    pass\n{ending}"
         words = [PYTHON, "-c", script] if peer.script else [PYTHON, "-IS", ENTRY, *TRACK]
