@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -112,6 +113,15 @@ def test_each_round_times_each_subject_once_between_its_preparation_and_its_end(
     assert len(times["a"]) == len(times["b"]) == 5
     rounds = ["".join(seen[start : start + 6]) for start in range(0, len(seen), 6)]
     assert set(rounds) == {"a(aa)b(bb)", "b(bb)a(aa)"}  # a fixed seed: both orders occur
+
+
+def test_a_count_does_not_wait_for_a_process_of_somebody_else(tmp_path: Path) -> None:
+    with subprocess.Popen(("sleep", "60")) as bystander:
+        try:
+            count_calls(Command(("sh", "-c", ":"), {"PATH": "/usr/bin:/bin"}, tmp_path))
+            assert bystander.poll() is None
+        finally:
+            bystander.kill()
 
 
 def test_system_calls_and_processes_of_the_background_are_counted_apart(tmp_path: Path) -> None:

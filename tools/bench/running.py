@@ -139,13 +139,12 @@ class Kernel:
 def count_calls(command: Command, background: str = "make_entry.py") -> tuple[Kernel, Kernel]:
     """Return the system calls and processes of a command, and those of them that ran `background`.
 
-    A process that the shell starts for the background is counted there from its first call on.
+    A process that the shell starts for the background is counted there from its first call on. strace ends
+    when the last process that it follows has ended, so the detached ones are whole.
     """
-    adopt_orphans()
     as_argument = re.compile(rf'"[^" ]*{re.escape(background)}"')  # not within the text of a script
     with tempfile.TemporaryDirectory() as folder:
         command.run(_program("strace"), "-ff", "-qq", "-s", "999", "-o", f"{folder}/pid")
-        wait_for_orphans()
         whole, apart = Kernel(0, 0), Kernel(0, 0)
         for file in Path(folder).iterdir():
             lines = [line for line in file.read_text(errors="replace").splitlines() if re.match(r"\w+\(", line)]
