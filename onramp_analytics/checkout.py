@@ -1,8 +1,8 @@
 """Find the OnRamp checkout and read its small files, never through a link and never blocked by a FIFO.
 
-A file is read again only if `stat` shows a change in its device, inode, mode, owner, size or times. The kernel updates
-a file's change time (ctime) at each write, rename, link, chmod and utime, and no program can set it. So the same ctime
-means the same content, except in four cases. In each of them the file is read every time:
+A file is read again only if `stat` shows a change in its device, inode, mode, size or times. The kernel updates a
+file's change time (ctime) at each write, rename, link, chown, chmod and utime, and no program can set it. So the same
+ctime means the same content, except in four cases. In each of them the file is read every time:
 
  1. Two writes within one tick of the kernel's clock have the same ctime. The content is kept only if it was read at
     least `SETTLED` after the last change.
@@ -94,8 +94,7 @@ def read(path: bytes, *, owner: "int | None" = None, follow: bool = False, limit
     kept = _kept.get((path, follow))
     if kept:
         found = posix.stat(path, follow_symlinks=follow)
-        if kept[0] == _seen(found):
-            _check(found, path, owner, limit)
+        if kept[0] == _seen(found) and (owner is None or owner == found.st_uid) and found.st_size <= limit:
             return kept[1]
     fd = posix.open(path, _READ if follow else _READ | posix.O_NOFOLLOW)
     try:
@@ -125,7 +124,7 @@ def is_settled(found: "posix.stat_result", now: int) -> bool:
 
 
 def _seen(found: "posix.stat_result") -> "Seen":
-    return (*found[:6], found.st_size, found.st_mtime_ns, found.st_ctime_ns)  # mode, inode, device, links, uid, gid
+    return found.st_dev, found.st_ino, found.st_mode, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
 def _check(found: "posix.stat_result", path: bytes, owner: "int | None", limit: int) -> None:

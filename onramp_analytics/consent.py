@@ -37,26 +37,39 @@ class Consent:
         why: the reason for the decision, as a clause for the user.
         id: the identifier of the installation; empty if there is no valid one.
         version: the version of the catalog that the user agreed to; 0 while off.
-        agreed_to: "HOST KEY" of the project that the user agreed to; empty if there was none.
-        agreed_send: how often events are sent, as the user agreed: DAILY or AT_ONCE.
-        told: the newest version of the catalog that was shown to the user.
         is_here: whether `onramp.lock` was written by `enable`, by this user, in this folder.
         asks: whether the environment turns analytics on, and only the notice was not shown yet.
+        lock: the content of `onramp.lock` that `ask` read; None if there is no valid one.
     """
 
-    __slots__ = ("agreed_send", "agreed_to", "asks", "id", "is_here", "on", "told", "version", "why")
+    __slots__ = ("_found", "asks", "id", "is_here", "lock", "on", "version", "why")
 
-    def __init__(self, why: str, found: "Mapping[bytes, bytes]", *, on: bool, is_here: bool, asks: bool) -> None:
+    def __init__(
+        self, why: str, found: "Mapping[bytes, bytes]", known: str, *, on: bool, is_here: bool, asks: bool
+    ) -> None:
+        self._found = found
         self.on = on
         self.why = why
         self.is_here = is_here
         self.asks = asks
-        known = found.get(settings.ID, b"").decode("ascii", "replace") if is_here else ""
-        self.id = known if is_uuid4(known) else ""
+        self.lock: bytes | None = None
+        self.id = known
         self.version = version(found.get(settings.AGREED)) if on else 0
-        self.told = max(version(found.get(settings.TOLD)), self.version)
-        self.agreed_to = found.get(settings.AGREED_TO, b"").decode("ascii", "replace")
-        self.agreed_send = AT_ONCE if found.get(settings.AGREED_SEND) == AT_ONCE.encode() else DAILY
+
+    @property
+    def told(self) -> int:
+        """The newest version of the catalog that was shown to the user."""
+        return max(version(self._found.get(settings.TOLD)), self.version)
+
+    @property
+    def agreed_to(self) -> str:
+        """The host and the key that the user agreed to, with a space between them; empty if none."""
+        return self._found.get(settings.AGREED_TO, b"").decode("ascii", "replace")
+
+    @property
+    def agreed_send(self) -> "Send":
+        """How often events are sent, as the user agreed: DAILY or AT_ONCE."""
+        return AT_ONCE if self._found.get(settings.AGREED_SEND) == AT_ONCE.encode() else DAILY
 
 
 def decide(
@@ -71,6 +84,8 @@ def decide(
         is_here: whether the file in the user's state folder names this checkout.
     """
     said = environ.get(ENABLED_VARIABLE)
+    known = found.get(settings.ID, b"").decode("ascii", "replace") if is_here else ""
+    known = known if is_uuid4(known) else ""
     agreed = is_here and found.get(settings.ENABLED) == b"1" and found.get(settings.NOTICE_SHOWN) == b"1"
     on = asks = False
     if do_not_track(environ):
@@ -79,7 +94,7 @@ def decide(
         why = forbidden
     elif said is not None and said.lower() not in YES:
         why = "ONRAMP_ANALYTICS_ENABLED turns them off"
-    elif agreed and not is_uuid4(found.get(settings.ID, b"").decode("ascii", "replace")):
+    elif agreed and not known:
         why = "onramp.lock contains no valid identifier; run `enable` to create one"
     elif agreed:
         on, why = True, "onramp.lock contains ANALYTICS_ENABLED=1"
@@ -91,7 +106,7 @@ def decide(
         why = "onramp.lock was not written by you for this folder; run `enable` to start over here"
     else:
         why = "you have not opted in"
-    return Consent(why, found, on=on, is_here=is_here, asks=asks)
+    return Consent(why, found, known, on=on, is_here=is_here, asks=asks)
 
 
 def do_not_track(environ: "Mapping[bytes, bytes]") -> bool:
@@ -101,7 +116,8 @@ def do_not_track(environ: "Mapping[bytes, bytes]") -> bool:
 
 def ask(environ: "Mapping[bytes, bytes]", root: bytes) -> Consent:
     """Read the environment and the files, and return the consent."""
-    found = settings.parse(settings.load(root))
+    lock = settings.load(root)
+    found = settings.parse(lock)
     forbidden = ""
     if is_another_users(root):
         forbidden = "root records nothing in the checkout of another user"
@@ -109,7 +125,21 @@ def ask(environ: "Mapping[bytes, bytes]", root: bytes) -> Consent:
         forbidden = "onramp.lock belongs to another user; `enable` replaces it"
     elif found or ENABLED_VARIABLE in environ:
         forbidden = refusal(env_files(root))
-    return decide(environ, forbidden, found, is_here=leads_here(root, environ, found.get(settings.CHECKOUT, b"")))
+    answer = decide(environ, forbidden, found, is_here=leads_here(root, environ, found.get(settings.CHECKOUT, b"")))
+    answer.lock = lock
+    return answer
+
+
+def still_holds(given: Consent, environ: "Mapping[bytes, bytes]", root: bytes) -> bool:
+    """Return whether a consent that was given a moment ago was not withdrawn meanwhile, nor its identifier replaced.
+
+    `disable` and `reset-id` change `onramp.lock` before they delete anything, so if it is unchanged, no other file has
+    to be read again.
+    """
+    if settings.load(root) == given.lock:
+        return True
+    answer = ask(environ, root)
+    return answer.on and answer.id == given.id
 
 
 def is_another_users(root: bytes) -> bool:
@@ -214,8 +244,10 @@ def leads_here(root: bytes, environ: "Mapping[bytes, bytes]", bits: bytes) -> bo
     if path is None:
         return False
     try:
-        there = posix.stat(read(path, owner=posix.geteuid()).removesuffix(b"\n"))
-        here = posix.stat(root)
+        named = read(path, owner=posix.geteuid()).removesuffix(b"\n")
+        if named == root:
+            return True
+        there, here = posix.stat(named), posix.stat(root)
     except (OSError, ValueError):  # ValueError: a NUL byte in the path
         return False
     return (there.st_dev, there.st_ino) == (here.st_dev, here.st_ino)

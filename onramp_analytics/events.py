@@ -69,14 +69,16 @@ class Event:
     Attributes:
         why: the question that it answers, as shown to the user.
         properties: its properties in the order in which they are sent.
+        names: the names of its properties.
         since: the version of the catalog that added it.
     """
 
-    __slots__ = ("properties", "since", "why")
+    __slots__ = ("names", "properties", "since", "why")
 
     def __init__(self, why: str, *properties: Property, since: int = 1) -> None:
         self.why = why
         self.properties = properties
+        self.names = tuple(p.name for p in properties)
         self.since = since
 
     def agreed(self, version: int) -> "tuple[Property, ...]":
@@ -107,11 +109,10 @@ def _published_or(replacement: str, kind: str) -> "Clean":
 
     def clean(value: object, published: bytes) -> str:
         value = _text(value)
-        # Safe first: a name with a line break would match two published lines at once.
-        known = _is_safe(value) and (
-            before + value.encode() + b"\n" in published or before + value.encode() + _SCAFFOLD in published
-        )
-        return value if known else replacement
+        if not _is_safe(value):  # first, since a name with a line break would match two published lines at once
+            return replacement
+        line = before + value.encode()
+        return value if line + b"\n" in published or line + _SCAFFOLD in published else replacement
 
     return clean
 
@@ -200,16 +201,15 @@ def clean(event: str, given: "Mapping[str, object]", published: bytes, version: 
     if event not in EVENTS:
         raise ValueError(f"unknown event {event!r}: use one of {', '.join(EVENTS)}")
     found = EVENTS[event]
-    names = [p.name for p in found.properties]
     for name in given:
-        if name not in names:
-            raise ValueError(f"{event} has no property {name!r}: its properties are {', '.join(names)}")
+        if name not in found.names:
+            raise ValueError(f"{event} has no property {name!r}: its properties are {', '.join(found.names)}")
     values = {}
     for p in found.properties:
         if p.name not in given:
             if p.since > version:
                 continue
-            raise ValueError(f"{event} needs the property {p.name!r}: its properties are {', '.join(names)}")
+            raise ValueError(f"{event} needs the property {p.name!r}: its properties are {', '.join(found.names)}")
         try:
             value = p.clean(given[p.name], published)
         except ValueError as error:

@@ -35,18 +35,26 @@ def load(root: bytes) -> "bytes | None":
         return None
 
 
-def parse(content: "bytes | None") -> dict[bytes, bytes]:
+_parsed: "dict[bytes, dict[bytes, bytes]]" = {}  # the last content, which `read` returns again while it is unchanged
+
+
+def parse(content: "bytes | None") -> "Mapping[bytes, bytes]":
     """Return our keys and their values. The last of repeated keys counts, as in make and in shells.
 
     A file with a NUL byte is damaged, as after a power cut, and counts as empty.
     """
     if content is None or b"\0" in content:
         return {}
+    known = _parsed.get(content)
+    if known is not None:
+        return known
     found = {}
     for line in content.split(b"\n"):
         key, equals, value = line.partition(b"=")
         if key in KEYS and equals:
             found[key] = value
+    _parsed.clear()
+    _parsed[content] = found
     return found
 
 

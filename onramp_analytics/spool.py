@@ -18,8 +18,9 @@ These are the races, and how the code handles them:
  1. Trackers and a claim at the same time: each holds the flock of `onramp.spool.lock`, and opens the spool under it.
  2. `disable` deletes the lock file while a tracker waits for its lock: the tracker sees that the file has no link any
     more, and opens the new one.
- 3. `disable` runs after a tracker has checked consent and before it has the lock: it checks again under the lock. A
-    spilled event is written without the lock, so the tracker checks afterwards, and deletes the event if needed.
+ 3. `disable` or `reset-id` runs after a tracker has checked consent and before it has the lock: under the lock, it
+    checks that the consent still holds. A spilled event is written without the lock, so the tracker checks afterwards,
+    and deletes the event if needed.
  4. A tracker is killed while it writes, and leaves half a line: the next one starts with a line break, and the reader
     skips incomplete lines.
  5. The flusher ends while a tracker appends: the flusher clears `not-before` before it reads the spool a last time, and
@@ -70,11 +71,11 @@ class Spool:
 
         Args:
             lines: one event per line, each with a line break.
-            still_on: checks consent; called under the lock.
+            still_on: checks that the consent still holds; called under the lock.
 
         Returns:
-            "stored"; "off" (consent was withdrawn meanwhile); "full" (the spool is at its cap, or 1,000 events are
-            spilled); "foreign" (the spool is not a regular file of this user); "disk full".
+            "stored"; "off" (consent was withdrawn meanwhile, or the identifier replaced); "full" (the spool is at its
+            cap, or 1,000 events are spilled); "foreign" (the spool is not a regular file of this user); "disk full".
 
         Raises:
             OSError: a file cannot be used. Nothing was stored.

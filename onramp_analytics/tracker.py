@@ -49,7 +49,7 @@ def record(named_root: "bytes | None", environ: "Mapping[bytes, bytes]", said: "
         return False
 
     def still_on() -> bool:
-        return consent.ask(environ, root).on
+        return consent.still_holds(now, environ, root)
 
     try:
         spool = Spool(root)

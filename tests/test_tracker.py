@@ -8,15 +8,17 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 import onramp_analytics
-from onramp_analytics import consent, events, settings, spawn, tracker
+from onramp_analytics import consent, events, optin, settings, spawn, tracker
 from onramp_analytics.receiver import Receiver
-from tests.conftest import STRANGER, Checkout, flushers_of, line, put, uuids, wait_until
+from onramp_analytics.spool import Spool
+from tests.conftest import ID, STRANGER, Checkout, flushers_of, line, put, uuids, wait_until
 
 
 def track(number: int = 1) -> bool:
@@ -39,6 +41,42 @@ def test_it_says_no_when_analytics_are_off(here: Checkout) -> None:
 
     assert track() is False
     assert here.files() == {"onramp.lock"}
+
+
+@pytest.mark.parametrize("meanwhile", [optin.disable, optin.reset_id])
+def test_a_choice_between_the_question_and_the_lock_leaves_nothing_of_the_old_identifier(
+    here: Checkout, monkeypatch: pytest.MonkeyPatch, meanwhile: Callable[[bytes], object]
+) -> None:
+    """Race 3."""
+    here.hold_back_flusher()
+    taken = Spool.take_lock
+
+    def chosen_first(spool: Spool) -> int:
+        monkeypatch.setattr(Spool, "take_lock", taken)
+        meanwhile(here.root)
+        return taken(spool)
+
+    monkeypatch.setattr(Spool, "take_lock", chosen_first)
+
+    assert track() is False
+    assert not os.path.exists(here.spool.file)
+    assert not any(ID.encode() in file.read_bytes() for file in here.path.rglob("*") if file.is_file())
+
+
+def test_a_change_of_onramp_lock_that_is_no_choice_loses_no_event(
+    here: Checkout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here.hold_back_flusher()
+    taken = Spool.take_lock
+
+    def changed_first(spool: Spool) -> int:
+        here.lock.write_text(here.lock.read_text() + "OTHER=1\n")
+        return taken(spool)
+
+    monkeypatch.setattr(Spool, "take_lock", changed_first)
+
+    assert track() is True
+    assert len(here.pending()) == 1
 
 
 @pytest.mark.usefixtures("here")
