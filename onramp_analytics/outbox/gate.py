@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 from onramp_analytics import __version__, events
@@ -61,16 +61,12 @@ def admit(line: bytes, published: bytes) -> tuple[dict[str, Any], bytes] | None:
     uuid, distinct_id, timestamp, *values, version = match.groups()
     properties: dict[str, Any] = {}
     is_exact = text.endswith("\n")
-    for p, value in zip(own, values, strict=True):
-        try:
-            cleaned = p.clean(value.strip('"'), published)
-        except ValueError:
+    for p, written in zip(own, values, strict=True):
+        found = _value(p, written, published)
+        if not found:
             return None
-        if value != (f'"{cleaned}"' if isinstance(cleaned, str) else str(cleaned).lower()):
-            if not isinstance(cleaned, str) or not value.startswith('"'):
-                return None  # 007, or 7 in quotes, is a valid value, but never written so
-            is_exact = False
-        properties[p.name] = cleaned
+        properties[p.name], is_as_written = found
+        is_exact = is_exact and is_as_written
     properties |= _CONSTANTS
     properties["$lib_version"] = version
     event = {
@@ -81,6 +77,18 @@ def admit(line: bytes, published: bytes) -> tuple[dict[str, Any], bytes] | None:
         "properties": properties,
     }
     return event, line if is_exact else as_line(event)
+
+
+@lru_cache(maxsize=2048)  # events repeat few values: names, booleans, and durations of two digits
+def _value(p: events.Property, written: str, published: bytes) -> tuple[events.Value, bool] | None:
+    """Return a value as it is sent, and whether it is written so in the line; None if no version wrote it so."""
+    try:
+        value = p.clean(written.strip('"'), published)
+    except ValueError:
+        return None
+    if isinstance(value, str):
+        return (value, written == f'"{value}"') if written.startswith('"') else None
+    return (value, True) if written == str(value).lower() else None  # 007, or 7 in quotes, is never written
 
 
 def newer(line: bytes) -> str | None:
