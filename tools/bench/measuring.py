@@ -85,21 +85,19 @@ class Row:
 
     @property
     def verdict(self) -> str:
-        """One sentence: whether the budget is met, by which measure, and whether the times can be trusted.
+        """Whether the budget is met, and whether the times can be trusted.
 
-        The time decides if it is steady. If it is not, the instructions decide, which do not depend on the machine's
-        load; they leave out what the kernel does.
+        The time decides. If it is not steady, the instructions, which leave out what the kernel does, must meet the
+        budget, too.
         """
         wandering = "" if self.is_steady else WIDE
         if self.budget is None:
             return wandering
-        decides = self.counted_ratio if wandering and self.counted_ratio is not None else self.ratio
-        if decides is None:
-            decides = self.counted_ratio
-        assert decides is not None, "a row needs times or instructions"
-        met = "met" if decides <= self.budget else "**not met**"
-        by = f" by instructions ({wandering})" if wandering and self.counted else f" ({wandering})" if wandering else ""
-        return f"{met}{by}" + (f": {self.why}" if self.why and decides > self.budget else "")
+        found = [ratio for ratio in (self.ratio, self.counted_ratio) if ratio is not None]
+        assert found, "a row needs times or instructions"
+        is_met = (max(found) if wandering else found[0]) <= self.budget
+        verdict = ("met" if is_met else "**not met**") + (f" ({wandering})" if wandering else "")
+        return verdict + (f": {self.why}" if self.why and not is_met else "")
 
     def cells(self) -> list[str]:
         """Return the line as a table shows it, one text per heading, and then the budget and the verdict."""
