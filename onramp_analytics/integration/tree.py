@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import os
 import pwd
+import shlex
 import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -174,14 +175,14 @@ def opened(path: Path) -> Iterator[Tree]:
         owner = os.fstat(root).st_uid
         if os.geteuid() == 0 and owner != 0:
             name = user_name(owner)
-            raise CouldNot(f"this checkout belongs to {name}: run sudo -u {name} onramp-analytics … instead")
+            raise CouldNot(f"this checkout belongs to {name}: run sudo -u {shlex.quote(name)} onramp-analytics … instead")
         yield tree
     finally:
         tree.close()
 
 
 def user_name(uid: int) -> str:
-    """Return the name of a user, in the form that `sudo -u` takes."""
+    """Return the name of a user, in the form that `sudo -u` takes; a shell needs quotes around `#`."""
     try:
         return pwd.getpwuid(uid).pw_name
     except KeyError:
