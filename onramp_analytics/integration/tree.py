@@ -175,14 +175,15 @@ def opened(path: Path) -> Iterator[Tree]:
         owner = os.fstat(root).st_uid
         if os.geteuid() == 0 and owner != 0:
             name = user_name(owner)
-            raise CouldNot(f"this checkout belongs to {name}: run sudo -u {shlex.quote(name)} onramp-analytics … instead")
+            user = shlex.quote(name)  # without quotes, `#` begins a comment in a shell
+            raise CouldNot(f"this checkout belongs to {name}: run sudo -u {user} onramp-analytics … instead")
         yield tree
     finally:
         tree.close()
 
 
 def user_name(uid: int) -> str:
-    """Return the name of a user, in the form that `sudo -u` takes; a shell needs quotes around `#`."""
+    """Return the name of a user, in the form that `sudo -u` takes."""
     try:
         return pwd.getpwuid(uid).pw_name
     except KeyError:
