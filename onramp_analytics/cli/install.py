@@ -9,9 +9,9 @@ from pathlib import Path
 import click
 
 from onramp_analytics import __version__, optin, settings
-from onramp_analytics.cli.common import counted
+from onramp_analytics.cli.common import counted, echo
 from onramp_analytics.errors import CouldNot
-from onramp_analytics.integration import conf, tree
+from onramp_analytics.integration import conf, gitignore, tree
 from onramp_analytics.integration import install as integration
 from onramp_analytics.integration.install import Options, Plan
 from onramp_analytics.integration.tree import Change
@@ -32,7 +32,11 @@ _MOST_LINES = 20  # of the names that came and went; the file itself is there to
 @click.option(
     "--upstream", metavar="REMOTE/BRANCH", help="Read published names from this branch of the clone, offline."
 )
-@click.option("--check", is_flag=True, help="Change nothing; exit with status 1 if anything is out of date.")
+@click.option(
+    "--check",
+    is_flag=True,
+    help="Change nothing; exit with status 1 if files are out of date, 2 if they cannot be checked.",
+)
 def install(
     folder: Path,
     wheel: Path | None,
@@ -41,7 +45,7 @@ def install(
     *,
     check: bool,
     **given: str | None,
-) -> None:
+) -> int:
     """Add analytics to an OnRamp checkout.
 
     Writes the make integration into DIR. Safe to run repeatedly: updates files that are out of date, and keeps settings
@@ -53,9 +57,9 @@ def install(
     options = Options(upstream, package, wheel, named)
     root = folder.resolve()
     if check:
-        _show_difference(integration.check(root, options))
-    else:
-        _show_plan(integration.install(root, options))
+        return _check(root, options)
+    _show_plan(integration.install(root, options))
+    return 0
 
 
 def _show_plan(plan: Plan) -> None:
@@ -63,26 +67,33 @@ def _show_plan(plan: Plan) -> None:
         click.echo(line)
     click.echo(f"The published names come from {plan.commit}.")
     _show_names(plan.names)
-    _show_remarks(plan)
-    if not plan.changes:
-        click.echo("Everything is up to date.")
-        return
-    for page, lines in plan.additions.items():
+    for page, lines in plan.additions.items() if plan.is_first else ():
         click.echo(f"\nAdd to {page}:\n\n{lines}".rstrip())
-    click.echo("\nReview and commit these changes. Users are not affected until they run `make analytics-enable`.")
+    if plan.changes:
+        click.echo("\nReview and commit these changes. Users are not affected until they run `make analytics-enable`.")
+    else:
+        click.echo("Everything is up to date.")
+    _show_remarks(plan)
 
 
-def _show_difference(plan: Plan) -> None:
+def _check(root: Path, options: Options) -> int:
+    try:
+        plan = integration.check(root, options)
+    except CouldNot as error:  # a workflow must not mistake this for files that are out of date
+        click.echo(echo(f"onramp-analytics: {error}"), err=True)
+        return 2
     click.echo(f"Compared with {plan.commit}.")
     for change in plan.changes:
         click.echo(f"{change.name} {'is missing' if change.before is None else 'is out of date'}")
     _show_names(plan.names)
+    if not plan.changes:
+        click.echo("Everything is up to date.")
     _show_remarks(plan)
     if plan.changes:
         raise CouldNot(
             "the integration is out of date: run this again without --check, then review and commit the changes"
         )
-    click.echo("Everything is up to date.")
+    return 0
 
 
 def _show_names(names: list[str]) -> None:
@@ -119,9 +130,11 @@ def uninstall(folder: Path, *, purge: bool) -> None:
         done += _verbs(integration.uninstall(opened))
         for line in done or ["Not installed; nothing to remove."]:
             click.echo(line)
-        left = integration.kept(opened)
+        left, ignores = integration.kept(opened), gitignore.has_block(opened.text(gitignore.FILE))
     if left and not purge:
-        click.echo(f"Kept: {', '.join(left)}. Use --purge to delete them.")
+        click.echo(f"Kept: {', '.join(left)}. To delete them, use --purge.")
+        if ignores:
+            click.echo("The block in .gitignore was also kept, so that git does not add these files.")
 
 
 def _purge(opened: tree.Tree) -> list[str]:

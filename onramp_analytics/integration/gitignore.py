@@ -22,13 +22,18 @@ _BEGIN, _END = "# onramp-analytics: begin", "# onramp-analytics: end\n"
 _NEW_FILE, _NO_LINE_END = " (the file was made for this)", " (there was no line break before this)"
 
 
+def has_block(content: str | None) -> bool:
+    """Return whether the content has the block; None means no file."""
+    return content is not None and _BEGIN in content
+
+
 def with_block(content: str | None) -> str:
     """Return the content with the block, in its place or at the end; None means no file.
 
     Raises:
         CouldNot: the block is incomplete.
     """
-    if content is not None and _BEGIN in content:
+    if content is not None and has_block(content):
         head, note, tail = _split(content)
     else:
         head, tail = content or "", ""
@@ -43,7 +48,7 @@ def without_block(content: str | None) -> str | None:
     Raises:
         CouldNot: the block is incomplete.
     """
-    if content is None or _BEGIN not in content:
+    if content is None or not has_block(content):
         return content
     head, note, tail = _split(content)
     return None if note == _NEW_FILE and not head + tail else head + tail

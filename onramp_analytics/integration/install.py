@@ -66,6 +66,11 @@ class Plan:
     additions: dict[str, str]
 
     @property
+    def is_first(self) -> bool:
+        """Whether the integration was not installed before."""
+        return any(change.name == SCRIPT and change.before is None for change in self.changes)
+
+    @property
     def is_behind(self) -> bool:
         """Whether users install a version other than this one."""
         return self.program.version != __version__
@@ -98,7 +103,7 @@ def check(path: Path, options: Options) -> Plan:
     """
     with tree.opened(path) as opened:
         if not mark.is_ours(opened.text(SCRIPT)):
-            raise CouldNot(f"the make integration is not installed in {path}: run onramp-analytics install")
+            raise CouldNot(f"the make integration is not installed in {path}: run this again without --check")
         return _plan(opened, options)
 
 
@@ -119,7 +124,10 @@ def refuse_foreign(opened: Tree) -> None:
                 f"{opened.path / name} was not created by onramp-analytics: move it away, then run this again"
             )
         if mark.is_edited(content):
-            raise CouldNot(f"{opened.path / name} was edited: save your change, delete the file, then run this again")
+            settings = f"; `install` takes the settings as options ({', '.join(conf.OPTIONS)})"
+            raise CouldNot(
+                f"{opened.path / name} was edited: move it away, then run this again{settings * (name == conf.FILE)}"
+            )
 
 
 def uninstall(opened: Tree) -> list[Change]:

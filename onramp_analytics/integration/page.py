@@ -11,11 +11,18 @@ from onramp_analytics.integration import conf
 from onramp_analytics.posthog import destination
 
 FILE = "docs/analytics.md"
-HEADING = "## Where it goes\n"
+WHERE, WHEN = "## Where it goes\n", "## When it is sent\n"
 _COMMENT = re.compile(r"<!--.*?-->\n?", re.DOTALL)
 _RELATIVE_LINK = re.compile(r"\[([^\]]+)\]\((?!https?://|#)[^)]*\)")
+#: The row that is true only if there is a day to inspect the events.
+_INSPECT_FIRST = re.compile(r"^\| Anything that you cannot inspect first \|.*\n", re.MULTILINE)
 _TARGET = re.compile(r"^(analytics-[a-z-]+):.*?## (.+)$", re.MULTILINE)
 
+_AT_ONCE = """\
+In this checkout, an event is sent a few seconds after the command, by a process in the background that no command waits for.
+`make.d/analytics.conf` says so: `ANALYTICS_SEND=at-once`.
+Before you opt in, `make analytics-preview` shows what would be sent; afterwards, `make analytics-show-sent` shows every event that was sent.
+"""  # noqa: E501  (one sentence per line)
 _README = """\
 - [Usage Analytics](docs/analytics.md) - Opt-in; what is collected, how to see it, turn it off and delete it
 """
@@ -43,8 +50,13 @@ def text(settings: Mapping[str, str]) -> str:
         settings: the settings of `make.d/analytics.conf`, by key.
     """
     page = _RELATIVE_LINK.sub(r"\1", _COMMENT.sub("", part("analytics.md")))
-    before, heading, after = page.partition(HEADING)
-    return f"{before.rstrip()}\n\n{heading or HEADING}\n{_where(settings)}\n{after.lstrip()}"
+    before, heading, after = page.partition(WHERE)
+    page = f"{before}{heading}\n{_where(settings)}\n{after.lstrip()}"
+    if settings[conf.SEND] == AT_ONCE:
+        before, heading, after = _INSPECT_FIRST.sub("", page).partition(WHEN)
+        rest = after.partition("\n## ")[2]
+        page = f"{before}{heading}\n{_AT_ONCE}\n## {rest}"
+    return page
 
 
 def additions(read: Callable[[str], str | None]) -> dict[str, str]:
@@ -66,7 +78,7 @@ def _where(settings: Mapping[str, str]) -> str:
         where = "No PostHog project is set for this checkout, so nothing is sent.\n"
     else:
         key = destination.masked(settings[conf.KEY])
-        how_often = "some seconds after a command" if settings[conf.SEND] == AT_ONCE else "once a day"
+        how_often = "a few seconds after a command" if settings[conf.SEND] == AT_ONCE else "once a day"
         where = f"OnRamp's events are sent to {settings[conf.HOST]} (project `{key}`), {how_often}.\n"
     contact = settings.get(conf.CONTACT)
     return where + (f"To reach the people who run the project: {contact}\n" if contact else "")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import os
 import pwd
+import shlex
 import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -174,7 +175,8 @@ def opened(path: Path) -> Iterator[Tree]:
         owner = os.fstat(root).st_uid
         if os.geteuid() == 0 and owner != 0:
             name = user_name(owner)
-            raise CouldNot(f"this checkout belongs to {name}: run sudo -u {name} onramp-analytics … instead")
+            user = shlex.quote(name)  # without quotes, `#` begins a comment in a shell
+            raise CouldNot(f"this checkout belongs to {name}: run sudo -u {user} onramp-analytics … instead")
         yield tree
     finally:
         tree.close()

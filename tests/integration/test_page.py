@@ -25,7 +25,18 @@ def test_says_where_onramps_events_go_and_how_to_reach_who_runs_it() -> None:
 def test_says_so_if_no_project_is_set_or_events_are_sent_at_once() -> None:
     assert "so nothing is sent." in section(page.text(conf.chosen({}, {})), "## Where it goes")
     at_once = conf.chosen(SETTINGS, {"--send": "at-once"})
-    assert "some seconds after a command" in section(page.text(at_once), "## Where it goes")
+    assert "a few seconds after a command" in section(page.text(at_once), "## Where it goes")
+
+
+def test_says_when_events_are_sent_in_this_checkout() -> None:
+    daily, at_once = page.text(SETTINGS), page.text(conf.chosen(SETTINGS, {"--send": "at-once"}))
+
+    assert "on the second day after its own" in section(daily, "## When it is sent")
+    assert "In this checkout, an event is sent a few seconds after" in section(at_once, "## When it is sent")
+    assert "24 hours" not in at_once
+    assert "cannot inspect first" in daily
+    assert "cannot inspect first" not in at_once
+    assert re.findall("^## .*", at_once, re.MULTILINE) == re.findall("^## .*", daily, re.MULTILINE)
 
 
 def test_is_the_packages_own_page_without_links_that_lead_nowhere_in_onramp() -> None:

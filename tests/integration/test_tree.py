@@ -95,3 +95,11 @@ def test_a_folder_that_is_missing_is_named() -> None:
 
 def test_a_user_without_a_name_is_named_as_sudo_takes_it() -> None:
     assert tree.user_name(4_000_000_001) == "#4000000001"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder to another user")
+def test_the_command_for_a_user_without_a_name_is_not_a_comment_for_a_shell(root: Path) -> None:
+    os.chown(root, 54321, 54321)
+
+    with pytest.raises(CouldNot, match="run sudo -u '#54321' onramp-analytics"), tree.opened(root):
+        pass

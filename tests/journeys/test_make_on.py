@@ -162,6 +162,9 @@ class TestTheNotice:
             (2, ["ANALYTICS_NOTICE_SHOWN=1", "ANALYTICS_AGREED=2"], False),
             (2, ["ANALYTICS_NOTICE_SHOWN=1", "ANALYTICS_AGREED=10"], False),
             (3, ["ANALYTICS_NOTICE_SHOWN=1", "ANALYTICS_AGREED=1", "ANALYTICS_TOLD=2"], True),
+            (11, ["ANALYTICS_NOTICE_SHOWN=1", "ANALYTICS_AGREED=10"], True),
+            (11, ["ANALYTICS_NOTICE_SHOWN=1", "ANALYTICS_AGREED=11"], False),
+            (99, ["ANALYTICS_NOTICE_SHOWN=1", "ANALYTICS_AGREED=98"], True),
         ],
     )
     def test_comes_once_for_each_newer_catalog(
