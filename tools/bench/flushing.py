@@ -73,7 +73,9 @@ def flush_rows(onramp: OnRamp, seconds: float) -> list[Row]:
     rows = []
     with Receiver() as receiver:
         rig = Rig(onramp, receiver)
-        counted = {(who, n): rig.count(who, n) for who in ("ours", "theirs") for n in (0, FEW, MANY)}
+        counted = {(who, n): rig.count(who, n) for who in ("ours", "theirs", "loading") for n in (0, FEW, MANY)}
+        for n in (0, FEW, MANY):
+            counted["theirs", n] -= counted["loading", n]  # the loop reads its events from a file before it begins
         for count, budget, share in SIZES:
             rig.printed = {"ours": [], "theirs": []}
             subjects = {

@@ -1,6 +1,7 @@
 """The process of `flushing.py`; it imports little, since callgrind counts what it imports.
 
 python -m tools.bench.sending ours|theirs ROOT BATCHES      sends, and prints milliseconds and MiB
+python -m tools.bench.sending loading ROOT BATCHES          only loads what `theirs` loads, to be counted
 """
 
 from __future__ import annotations
@@ -29,13 +30,13 @@ def main() -> None:
     import onramp_analytics.posthog.capture  # noqa: F401  (so that no import is measured)
     from onramp_analytics import flush
 
-    batches = json.loads(Path(file).read_text()) if who == "theirs" else []
+    batches = [] if who == "ours" else json.loads(Path(file).read_text())
     base, started = peak(), time.perf_counter()
     if who == "ours":
         sys.argv[1:] = [root]
         flush.main()
     session, key, host = requests.Session(), os.environ["ONRAMP_ANALYTICS_API_KEY"], os.environ["ONRAMP_ANALYTICS_HOST"]
-    for batch in batches:
+    for batch in batches if who == "theirs" else ():
         posthog.request.batch_post(key, host, gzip=True, timeout=15, batch=batch, session=session)
     sys.stdout.write(f"{(time.perf_counter() - started) * 1000} {peak() - base}\n")
 
