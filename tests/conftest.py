@@ -259,6 +259,12 @@ def stopped_holder(spool: Spool) -> Iterator[None]:
         holder.kill()
 
 
+def forget_forms() -> None:
+    """Make the gate read the catalog again."""
+    gate._forms.cache_clear()
+    gate._properties.cache_clear()
+
+
 @pytest.fixture
 def version_2(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A catalog with a seventh event, and an eighth property, `for_good` of `service_disabled`."""
@@ -268,9 +274,9 @@ def version_2(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setitem(events.EVENTS, "backup_made", Event("Who backs up", *old.properties, since=2))
     monkeypatch.setattr(events, "VERSION", 2)
     monkeypatch.setattr(consent, "VERSION", 2)
-    gate._forms.cache_clear()
+    forget_forms()
     yield
-    gate._forms.cache_clear()
+    forget_forms()
 
 
 STRANGER = 1234  # the id of another user, to whom root can change

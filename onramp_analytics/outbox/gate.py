@@ -19,25 +19,29 @@ _VALUE = rf'"[A-Za-z0-9._-]{{1,{events.LONGEST_NAME}}}"|true|false|\d+'
 #: A version of this package, also another one: as packaging.python.org defines it, without epoch and local part.
 _VERSION = r"(?=.{1,20}\")\d+(?:\.\d+)*(?:(?:a|b|rc)\d+)?(?:\.post\d+)?(?:\.dev\d+)?"
 _CONSTANTS = {name: value for name, value in events.FIXED.items() if name != "$lib_version"}
-
-
-def _pattern(event: str, version: int) -> re.Pattern[str]:
-    """Return a pattern of what `events.build` writes for an event in a version of the catalog."""
-    own = ",".join(f'"{p.name}":({_VALUE})' for p in events.EVENTS[event].agreed(version))
-    return re.compile(
-        rf'\{{"event":"{event}","uuid":"({_UUID})","distinct_id":"({_UUID})","timestamp":"({_TIMESTAMP})",'
-        rf'"properties":\{{{own},{re.escape(events.members(_CONSTANTS))},"\$lib_version":"({_VERSION})"\}}\}}\n?'
-    )
+_HEAD = re.compile(
+    rf'\{{"event":"([a-z_]{{1,40}})","uuid":"({_UUID})","distinct_id":"({_UUID})","timestamp":"({_TIMESTAMP})",'
+    r'"properties":\{'
+)
 
 
 @cache
 def _forms(event: str) -> tuple[tuple[re.Pattern[str], tuple[events.Property, ...]], ...]:
-    """Return the forms of an event, the newest first: one for each version of the catalog that changed it."""
+    """Return the forms of an event, the newest first: one for each version of the catalog that changed it.
+
+    The pattern of a form matches what `events.build` writes after the `_HEAD`.
+    """
     found = events.EVENTS.get(event)
     if not found:
         return ()
     versions = {found.since, *(p.since for p in found.properties if p.since > found.since)}
-    return tuple((_pattern(event, version), found.agreed(version)) for version in sorted(versions, reverse=True))
+    return tuple((_pattern(own), own) for own in map(found.agreed, sorted(versions, reverse=True)))
+
+
+def _pattern(own: tuple[events.Property, ...]) -> re.Pattern[str]:
+    values = "".join(f'"{p.name}":({_VALUE}),' for p in own)
+    constants = re.escape(events.members(_CONSTANTS))
+    return re.compile(rf'{values}{constants},"\$lib_version":"({_VERSION})"\}}\}}\n?')
 
 
 def admit(line: bytes, published: bytes) -> tuple[dict[str, Any], bytes] | None:
@@ -48,27 +52,17 @@ def admit(line: bytes, published: bytes) -> tuple[dict[str, Any], bytes] | None:
         published: what `checkout.published()` returned. A name that OnRamp no longer publishes is replaced.
 
     Returns:
-        The event, and its line; None if no version of this package could have written it.
+        The event, which must not be changed, and its line; None if no version of this package could have written it.
     """
     text = line.decode("latin-1")  # never fails, and the patterns accept only ASCII
-    name = text.removeprefix('{"event":"').partition('"')[0]
-    for pattern, own in _forms(name):  # noqa: B007  (`own` is used below)
-        match = pattern.fullmatch(text)
-        if match:
-            break
-    else:
+    head = _HEAD.match(text)
+    if not head:
         return None
-    uuid, distinct_id, timestamp, *values, version = match.groups()
-    properties: dict[str, Any] = {}
-    is_exact = text.endswith("\n")
-    for p, written in zip(own, values, strict=True):
-        found = _value(p, written, published)
-        if not found:
-            return None
-        properties[p.name], is_as_written = found
-        is_exact = is_exact and is_as_written
-    properties |= _CONSTANTS
-    properties["$lib_version"] = version
+    name, uuid, distinct_id, timestamp = head.groups()
+    found = _properties(name, text[head.end() :], published)
+    if not found:
+        return None
+    properties, is_exact = found
     event = {
         "event": name,
         "uuid": uuid,
@@ -79,16 +73,29 @@ def admit(line: bytes, published: bytes) -> tuple[dict[str, Any], bytes] | None:
     return event, line if is_exact else as_line(event)
 
 
-@lru_cache(maxsize=2048)  # events repeat few values: names, booleans, and durations of two digits
-def _value(p: events.Property, written: str, published: bytes) -> tuple[events.Value, bool] | None:
-    """Return a value as it is sent, and whether it is written so in the line; None if no version wrote it so."""
-    try:
-        value = p.clean(written.strip('"'), published)
-    except ValueError:
+@lru_cache(maxsize=1024)  # events repeat: the same names, and durations of two digits
+def _properties(event: str, written: str, published: bytes) -> tuple[dict[str, Any], bool] | None:
+    """Return the properties of an event as they are sent, and whether they are written so, with a line break."""
+    for pattern, own in _forms(event):  # noqa: B007  (`own` is used below)
+        match = pattern.fullmatch(written)
+        if match:
+            break
+    else:
         return None
-    if isinstance(value, str):
-        return (value, written == f'"{value}"') if written.startswith('"') else None
-    return (value, True) if written == str(value).lower() else None  # 007, or 7 in quotes, is never written
+    *values, version = match.groups()
+    properties: dict[str, Any] = {}
+    is_exact = written.endswith("\n")
+    for p, value in zip(own, values, strict=True):
+        try:
+            cleaned = p.clean(value.strip('"'), published)
+        except ValueError:
+            return None
+        if value != (f'"{cleaned}"' if isinstance(cleaned, str) else str(cleaned).lower()):
+            if not isinstance(cleaned, str) or not value.startswith('"'):
+                return None  # 007, or 7 in quotes, is a valid value, but never written so
+            is_exact = False
+        properties[p.name] = cleaned
+    return properties | _CONSTANTS | {"$lib_version": version}, is_exact
 
 
 def newer(line: bytes) -> str | None:
