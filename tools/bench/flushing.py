@@ -14,18 +14,26 @@ from tools.bench.running import ENTRY, PYTHON, REPOSITORY, TRACK, Command, Subje
 
 LARGEST = 100_000
 BATCH = 100  # events per request
+DURATION = 1200  # milliseconds
+TRACK_COMMAND = ("track", "command_executed", "command=start", "success=true", f"duration_ms={DURATION}")
 #: Events, the budget, and the part of all the seconds that its rounds may take.
 SIZES: tuple[tuple[int, float | None, float], ...] = ((1_000, 1.3, 0.25), (10_000, None, 0.2), (LARGEST, 1.2, 0.55))
 FEW, MANY = 1_000, 4_000  # events of two counts
 
 
 def lines_of(onramp: OnRamp, count: int) -> list[str]:
-    """Return so many queued events: one that was tracked, each with an identifier of its own."""
+    """Return so many queued events: a service and a command by turns, the commands with 90 durations."""
     empty(onramp)
     Command((PYTHON, "-IS", ENTRY, *TRACK), onramp.env, onramp.path)()
-    line = (onramp.path / "onramp.spool").read_text()
-    own = json.loads(line)["uuid"]
-    return [line.replace(own, str(uuid.UUID(int=number, version=4))) for number in range(count)]
+    Command((PYTHON, "-IS", ENTRY, *TRACK_COMMAND), onramp.env, onramp.path)()
+    tracked = (onramp.path / "onramp.spool").read_text().splitlines(keepends=True)
+    own = [json.loads(line)["uuid"] for line in tracked]
+    return [
+        tracked[number % 2]
+        .replace(own[number % 2], str(uuid.UUID(int=number, version=4)))
+        .replace(f":{DURATION},", f":{1000 + number % 90 * 100},")
+        for number in range(count)
+    ]
 
 
 class Rig:
