@@ -79,8 +79,8 @@ def notice_text(root: bytes) -> str:
     return echo(
         "Analytics enabled. OnRamp collects anonymous usage statistics to improve the project.\n"
         "No personal data or infrastructure details are collected.\n\n"
-        "Recorded: each service and override that you enable or disable, and each make command that you run.\n"
-        "A command is recorded with its duration, whether it succeeded, and the type of error if it failed.\n"
+        "Recorded: each make command, and each service and override that you enable or disable.\n"
+        "A command is recorded with its duration, whether it succeeded and, if not, the type of error.\n"
         'Names that OnRamp does not publish are recorded as "custom" or "other".\n'
         "All enabled services and overrides are recorded now, and again every January and July.\n"
         f"{_where(root)}\n" + (f"To reach the people who run the project: {contact}\n" if contact else "") + "\n"
