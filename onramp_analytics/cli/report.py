@@ -66,7 +66,7 @@ def _destination(root: bytes) -> str:
     try:
         return destination.of(root, os.environ).host
     except Misconfigured as error:
-        return f"none ({error})"
+        return f"none, because {error}"
 
 
 def _show(chart: Chart) -> None:

@@ -156,7 +156,7 @@ def test_without_a_destination_it_says_that_the_address_is_an_example(checkout: 
 
     said = checkout.run("preview").stdout
 
-    assert "No events can be sent yet: no PostHog project is set: " in said
+    assert "No events can be sent yet, because no PostHog project is set: " in said
     assert "The address and the api_key below are examples.\n" in said
     assert said.endswith(NOTHING_SENT)
     assert "POST https://us.i.posthog.com/batch/ HTTP/1.1\n" in said
