@@ -43,7 +43,8 @@ def preview(context: click.Context, *, as_json: bool) -> None:
     if not as_json:
         click.echo(f"{what}\n")
         if wrong:
-            click.echo(echo(f"No events can be sent yet, because {wrong}.\nThe address and the api_key below are examples.\n"))
+            click.echo(echo(f"No events can be sent yet, because {wrong}."))
+            click.echo("The address and the api_key below are examples.\n")
     for batch in batches(found):
         _show(_request(shown, batch), shown, as_json=as_json)
     if not as_json:
