@@ -16,7 +16,7 @@ $(filter analytics-%,$(MAKECMDGOALS)): $(INSTALLED)
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-24s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: $(INSTALLED) ## Show the full workflow in a temporary checkout, with a local test server
+demo: $(INSTALLED) ## Try everything in a temporary checkout, with a local server in place of PostHog
 	@$(BIN)/onramp-analytics demo
 
 test: $(VENV)/.results lint types ## Run every check and test

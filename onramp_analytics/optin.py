@@ -39,9 +39,13 @@ def enable(root: bytes) -> int:
         The number of queued events that were deleted.
 
     Raises:
-        CouldNot: a file cannot be written or deleted. Analytics are unchanged, or off.
+        CouldNot: a setting turns analytics off, or a file cannot be written or deleted. Analytics are unchanged, or
+            off.
     """
     before = _permitted(root)
+    forbidden = off_anyway(root)
+    if forbidden:
+        raise CouldNot(f"analytics stay off because {forbidden}: correct that, then run this again")
     deleted = 0
     with _changing(root) as spool:
         if before.is_here:
@@ -198,6 +202,14 @@ def _permitted(root: bytes) -> Consent:
     if consent.do_not_track(os.environb):
         raise CouldNot("DO_NOT_TRACK is set and cannot be overridden: unset it, then run this again")
     return consent.ask(os.environb, root)
+
+
+def off_anyway(root: bytes) -> str:
+    """Return which setting turns analytics off whatever `onramp.lock` contains; empty if none does."""
+    said = os.environb.get(consent.ENABLED_VARIABLE)
+    if said is not None and said.lower() not in consent.YES:
+        return f"{consent.ENABLED_VARIABLE.decode()} is set to {os.fsdecode(said) or 'an empty value'}"
+    return consent.refusal(consent.env_files(root))
 
 
 def refuse_root(root: bytes) -> None:

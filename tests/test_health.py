@@ -24,7 +24,7 @@ def test_only_the_choice_itself_can_be_wrong_while_off(here: Checkout) -> None:
     found = health.checks(here.root, consent.ask(os.environb, here.root), {"REQUESTS_CA_BUNDLE": "/nowhere"})
 
     assert [check.what for check in found if check.state == WRONG] == ["onramp.lock"]
-    assert {check.what for check in found if check.state == NOTE} >= {"files", "certificates", "key"}
+    assert {check.what for check in found if check.state == NOTE} >= {"files", "certificates", "destination"}
 
 
 @pytest.mark.parametrize(

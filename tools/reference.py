@@ -357,7 +357,7 @@ _REPLACED: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], .
     (re.compile(re.escape(__version__) + r"\b"), "0.2.0"),
     (re.compile(r"\d+ bytes sent, [\d,]+ before"), "420 bytes sent, 690 before"),
     (re.compile(r"Content-Length: \d+"), "Content-Length: 420"),
-    (re.compile(r"at most \d+ ms"), "at most 20 ms"),
+    (re.compile(r"in \d+ ms or less"), "in 20 ms or less"),
     (re.compile(r"\d+\.\d s later"), "3.2 s later"),
     (re.compile(r"make runs .*"), "make runs /home/alice/.local/bin/onramp-analytics"),
     (re.compile(r"commit [0-9a-f]{12}"), "commit 3f1c2d4e5a6b"),

@@ -72,8 +72,8 @@ def schedule(how_often: Send, due: str = "") -> str:
     """
     if how_often == AT_ONCE:
         return "Events are sent a few seconds after each command."
-    when = f"; the next are due on {due}" if due else "; until then you can view, send or delete them"
-    return f"Events are sent once a day, on the second day after their own (UTC){when}."
+    when = f"The next are due on {due}." if due else "Until then, you can view, send or delete them."
+    return f"Events are sent once a day, two days after they were recorded (UTC). {when}"
 
 
 def left_out(counts: Mapping[str, int]) -> list[str]:

@@ -19,7 +19,8 @@ from onramp_analytics.posthog import destination
 def enable(context: click.Context) -> None:
     """Turn on analytics for this checkout.
 
-    Shows what is recorded, where events are sent and when. To agree to new events or another destination, run it again.
+    Shows what is recorded, where events are sent and when. Run it again to agree to new events or to another
+    destination.
     """
     root = checkout(context)
     before = consent.ask(os.environb, root)
@@ -31,9 +32,7 @@ def enable(context: click.Context) -> None:
     if deleted:
         click.echo(f"\nDeleted {counted(deleted, 'queued event')} of another user or another folder.")
     sys.stdout.flush()
-    now = optin.notice_was_shown(root)
-    if not now.on:
-        click.echo(f"Analytics remain off: {now.why}.", err=True)
+    optin.notice_was_shown(root)
 
 
 def _covers(root: bytes, now: consent.Consent) -> bool:
@@ -80,21 +79,23 @@ def notice_text(root: bytes) -> str:
     return echo(
         "Analytics enabled. OnRamp collects anonymous usage statistics to improve the project.\n"
         "No personal data or infrastructure details are collected.\n\n"
-        "Recorded: services, overrides and commands that OnRamp publishes; success, duration, error type.\n"
-        "Services and overrides that are enabled are counted now and again twice a year.\n"
-        f"{where_text(root)}{f', run by {contact}' if contact else ''}.\n"
-        f"{schedule(destination.send(root, os.environ))}\n\n"
+        "Recorded: each make command, and each service and override that you enable or disable.\n"
+        "A command is recorded with its duration, whether it succeeded and, if not, the type of error.\n"
+        'Names that OnRamp does not publish are recorded as "custom" or "other".\n'
+        "All enabled services and overrides are recorded now, and again every January and July.\n"
+        f"{_where(root)}\n" + (f"To reach the people who run the project: {contact}\n" if contact else "") + "\n"
         "To disable: make analytics-disable\n"
         f"To learn more: {more}"
     )
 
 
-def where_text(root: bytes) -> str:
-    """Return where events are sent, or why they are not."""
+def _where(root: bytes) -> str:
+    """Return where events are sent, and when."""
     try:
-        return f"Events are sent to {destination.of(root, os.environ).host}"
-    except Misconfigured as error:
-        return f"Events are not sent yet ({error})"
+        where = destination.of(root, os.environ)
+    except Misconfigured:
+        return "No events are sent yet. To see why: make analytics-status"
+    return f"Events are sent to {where.host}.\n{schedule(destination.send(root, os.environ))}"
 
 
 @click.command()
@@ -110,9 +111,10 @@ def disable(context: click.Context) -> None:
     if not (was_on or gone.events or gone.id):
         click.echo("Analytics are already off.")
         return
-    click.echo(f"Analytics disabled. {counted(gone.events, 'queued event')} deleted. Nothing more will be sent.")
+    deleted = f"{counted(gone.events, 'queued event')} deleted. " if gone.events else ""
+    click.echo(f"Analytics disabled. {deleted}Nothing more will be sent.")
     if gone.id:
-        click.echo(f"Your identifier was {gone.id}. You need it only to ask for the deletion of events that were sent.")
+        click.echo(f"If you want to ask for the deletion of sent events, keep your former identifier: {gone.id}")
 
 
 @click.command("show-id")
@@ -133,9 +135,10 @@ def show_id(context: click.Context) -> None:
 def reset_id(context: click.Context) -> None:
     """Replace the identifier with a new one.
 
-    Also deletes the queued events and the log of sent events, so that nothing links the new identifier to the old one.
+    Also deletes the queued events and the log of sent events. Somebody who sees both identifiers at PostHog can often
+    conclude from the time of arrival that they belong to one host.
     """
     new, gone = optin.reset_id(checkout(context))
     click.echo(new)
     if gone.events:
-        click.echo(f"{counted(gone.events, 'queued event')} of the old identifier deleted.", err=True)
+        click.echo(f"{counted(gone.events, 'queued event')} with the old identifier deleted.", err=True)

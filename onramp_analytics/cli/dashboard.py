@@ -29,6 +29,12 @@ _SHOWN = 20  # rows of a table in the terminal; --json has all
 _FOLDERS = {"service": ("services-available", "services-available/games"), "override": ("overrides-available",)}
 
 
+def _installations(_context: click.Context, _parameter: click.Parameter, value: int | None) -> int | None:
+    if value is not None and value < rounding.AT_LEAST:
+        raise click.BadParameter(f"use {rounding.AT_LEAST} or more")
+    return value
+
+
 @click.command()
 @click.option("--create", is_flag=True, help="Create or update the dashboard in PostHog.")
 @click.option("--results", is_flag=True, help="Print the exact results for 30, 90 and 365 days.")
@@ -41,9 +47,10 @@ _FOLDERS = {"service": ("services-available", "services-available/games"), "over
 )
 @click.option(
     "--at-least",
-    type=click.IntRange(min=rounding.AT_LEAST),
+    type=int,
+    callback=_installations,
     metavar="N",
-    help=f"With --publish: hide what fewer than N installations use (default: {rounding.AT_LEAST}).",
+    help=f"With --publish: hide what fewer than N installations use (default and minimum: {rounding.AT_LEAST}).",
 )
 @as_json
 @click.pass_context

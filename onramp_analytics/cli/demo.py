@@ -24,7 +24,10 @@ from onramp_analytics.spool import Spool
 
 KEY = "phc_demo"  # the receiver takes any
 PATIENCE = 60.0  # seconds for the detached flusher: it lingers three, and loads for less than one
-ONRAMP = "OnRamp sends events once a day, on the second day after their own (UTC). This demo sends them right away."
+ONRAMP = (
+    "In OnRamp, events are sent once a day, two days after they were recorded (UTC).\n"
+    "This demo uses a PostHog project of its own, so they are sent a few seconds after each command."
+)
 TRACKED = (
     ("service_enabled", "service_name=plex", "has_scaffold=true"),
     ("service_enabled", "service_name=my-private-wiki", "has_scaffold=false"),
@@ -37,10 +40,10 @@ PUBLISHED = "command enable-service\noverride plex-nfs\nservice plex\n"
 
 @click.command()
 def demo() -> None:
-    """Run the full workflow with a local server.
+    """Try everything in a temporary checkout.
 
-    Uses a temporary checkout. No data is sent to any other machine, and all temporary files are deleted. Exits with
-    status 1 if a step fails.
+    Opts in, records events, shows and sends them, and opts out. A server on this machine stands in for PostHog. No data
+    is sent to any other machine, and all temporary files are deleted. Exits with status 1 if a step fails.
     """
     if consent.do_not_track(os.environb):
         raise CouldNot("DO_NOT_TRACK is set and cannot be overridden: run `env -u DO_NOT_TRACK make demo`")
@@ -77,9 +80,9 @@ class Demo:
         self._look_back(pending)
         self._disable()
         self._console.print(
-            f"\n[bold green]It works:[/] {len(pending)} events were recorded in at most {slowest:.0f} ms each, "
-            f"shown before they were sent, and delivered {took:.1f} s later in "
-            f"{counted(len(self._receiver.requests), 'request')}, in the background."
+            f"\n[bold green]It works.[/] {len(pending)} events were recorded in {slowest:.0f} ms or less each, and "
+            f"shown before they were sent. {took:.1f} s later, the background process had sent them in "
+            f"{counted(len(self._receiver.requests), 'request')}."
         )
 
     def _make_checkout(self) -> None:
@@ -96,7 +99,7 @@ class Demo:
             (self._root / folder / ".keep").touch()
 
     def _enable(self) -> None:
-        self._say("Opt in: nothing is collected before you do")
+        self._say("Opt in: nothing is recorded before you do")
         notice = self._run("enable")
         self._check("Analytics enabled" in notice, "`enable` did not show the notice")
         self._console.print(notice, end="", markup=False)
@@ -104,7 +107,7 @@ class Demo:
 
     def _track(self) -> float:
         """Track a few events, and return the milliseconds of the slowest."""
-        self._say("Track: record events, as make does after each command")
+        self._say("Record events (make does this in the background, so no command waits for it)")
         times = []
         for event, *pairs in TRACKED:
             started = time.perf_counter()
@@ -116,7 +119,8 @@ class Demo:
 
     def _show_pending(self) -> list[dict[str, Any]]:
         self._say(
-            "Show the queued events, exactly as they will be sent; a name that OnRamp does not publish becomes `custom`"
+            "Show the queued events, exactly as they will be sent",
+            "my-private-wiki became `custom`, because OnRamp does not publish that name",
         )
         pending = [json.loads(line) for line in self._run("show-pending").splitlines()]
         for event in pending:
@@ -128,7 +132,7 @@ class Demo:
 
     def _wait_for_delivery(self, pending: list[dict[str, Any]]) -> float:
         """Wait for the flusher that `track` started, and return the seconds that it took."""
-        self._say("Wait: the uploader pauses briefly, so that several commands share one request")
+        self._say("Wait for the background process, which sends the events of several commands in one request")
         started = time.monotonic()
         arrived = self._receiver.wait_for(len(pending), PATIENCE)
         took = time.monotonic() - started
@@ -152,7 +156,7 @@ class Demo:
         self._console.print(self._run("status"), end="", markup=False)
         sent = [json.loads(line) for line in self._run("show-sent").splitlines()]
         self._check(sent == pending, "`show-sent` does not show what was sent")
-        self._console.print(f"  (and show-sent lists the same {len(sent)} events)", markup=False)
+        self._console.print(f"  (the same {len(sent)} events as above)", markup=False)
 
     def _disable(self) -> None:
         self._say("Opt out: only your choice is kept, in onramp.lock")

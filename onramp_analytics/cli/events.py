@@ -20,13 +20,15 @@ Section = tuple[tuple[str, ...], list[tuple[str, ...]]]
 
 
 @click.command()
-@click.option("--new", "only_new", is_flag=True, help="Show only what you have not agreed to yet.")
+@click.option(
+    "--new", "only_new", is_flag=True, help="Show only the events and properties that you have not agreed to yet."
+)
 @as_json
 @click.pass_context
 def events(context: click.Context, *, only_new: bool, as_json: bool) -> None:
     """List every event that can be recorded.
 
-    Prints tables on a terminal, and Markdown in a pipe.
+    Shows why each event is recorded, and what its properties hold. Prints tables on a terminal, and Markdown in a pipe.
     """
     since = _agreed(context) if only_new else 0
     found = [section for section in sections(since) if section[1]]
@@ -101,7 +103,7 @@ def _as_json(since: int) -> dict[str, object]:
 
 
 _WITH_EVERY_EVENT = (
-    ("uuid", "random, so that an event that is delivered twice is counted once"),
+    ("uuid", "random, so that an event that arrives twice is counted once"),
     ("distinct_id", "the random identifier of this installation; see `show-id` and `reset-id`"),
     ("timestamp", "the day in UTC, always at noon"),
     *((name, f"always `{json.dumps(value)}`") for name, value in FIXED.items() if name != "$lib_version"),

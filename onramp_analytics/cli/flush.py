@@ -18,21 +18,29 @@ from onramp_analytics.outbox.history import State
 from onramp_analytics.posthog.outcome import ACCEPTED
 from onramp_analytics.spool import Spool
 
+LONGEST = 86_400  # seconds
+
+
+def _seconds(_context: click.Context, _parameter: click.Parameter, value: float) -> float:
+    if not 0 < value <= LONGEST:
+        raise click.BadParameter(f"use more than 0 and at most {LONGEST:,} seconds")
+    return value
+
 
 @click.command()
 @click.option(
     "--timeout",
     metavar="S",
-    type=click.FloatRange(min=0, max=86_400, min_open=True),
+    type=float,
+    callback=_seconds,
     default=60.0,
-    show_default=True,
-    help="Stop starting new requests after S seconds.",
+    help="Start no new request after S seconds (default: 60).",
 )
 @click.pass_context
 def flush(context: click.Context, timeout: float) -> None:
     """Send the queued events now.
 
-    Waits until the events are delivered. Exits with status 1 and the reason if events are still queued at the end.
+    Waits until they are delivered. If events are still queued at the end, prints why and exits with status 1.
     """
     root = checkout(context)
     until = time.monotonic() + timeout
@@ -43,9 +51,9 @@ def flush(context: click.Context, timeout: float) -> None:
     if not now.on:
         raise CouldNot(f"nothing was sent because analytics are off: {now.why}")
     state = _send(spool, root, until)
-    _report(state)
+    _report(state, segments.count(spool))
     if state.newer:
-        raise CouldNot("events of a newer version of this program are kept: run `make analytics-upgrade` to send them")
+        raise CouldNot("some queued events need a newer version of this program: run `make analytics-upgrade`")
     if segments.waiting(spool):
         raise CouldNot("some queued events cannot be read: run `onramp-analytics doctor` for details")
 
@@ -75,10 +83,9 @@ def _send(spool: Spool, root: bytes, until: float) -> State:
         raise CouldNot(f"{what} cannot be used ({error.strerror}): run `onramp-analytics doctor` for details") from None
 
 
-def _report(state: State) -> None:
-    parts = [f"sent {counted(state.sent, 'event')}"]
-    parts += left_out(asdict(state))
-    if state.outcome == ACCEPTED or state.sent or len(parts) > 1:
-        click.echo(", ".join(parts).capitalize() + ".")
-    if state.outcome != ACCEPTED:
-        raise CouldNot(f"the remaining events stay queued: {state.reason}")
+def _report(state: State, left: int) -> None:
+    is_done = state.outcome == ACCEPTED
+    queued = "" if is_done else f" {counted(left, 'event')} still queued."
+    click.echo(", ".join([f"Sent {counted(state.sent, 'event')}", *left_out(asdict(state))]) + f".{queued}")
+    if not is_done:
+        raise CouldNot(state.reason)

@@ -42,13 +42,23 @@ class _Sections(click.Group):
             with formatter.section(title):
                 formatter.write_dl([(command.name or "", command.get_short_help_str()) for command in listed])
 
+    def invoke(self, ctx: click.Context) -> object:
+        """Run the command. Name it in the errors that click raises without its name."""
+        try:
+            return super().invoke(ctx)
+        except click.UsageError as error:
+            command = self.commands.get(ctx.invoked_subcommand or "")
+            if error.ctx is None and command:
+                error.ctx = click.Context(command, parent=ctx, info_name=command.name)
+            raise
+
 
 @click.group(cls=_Sections, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
     "--root",
     metavar="DIR",
     type=click.Path(),
-    help="OnRamp checkout (default: ONRAMP_ROOT, else the current directory or one above it).",
+    help="Use this OnRamp checkout (default: $ONRAMP_ROOT, else the checkout that you are in).",
 )
 @click.version_option(__version__, prog_name="onramp-analytics")
 @click.pass_context
@@ -85,7 +95,8 @@ def main() -> int:
         return 2
     except click.UsageError as error:
         command = error.ctx.command_path if error.ctx else "onramp-analytics"
-        return _fail(f"{error.format_message().rstrip('.')}: see `{command} --help`", 2)
+        message = error.format_message()
+        return _fail(f"{message}{'' if message.endswith(('.', '?')) else '.'} See `{command} --help`.", 2)
     except click.Abort:
         return _fail("interrupted", 1)
     except (BrokenPipeError, SystemExit):  # click's way of saying it: `show-pending | head` has seen enough

@@ -33,8 +33,9 @@ EXAMPLES = ("plex", "plex-nfs", "start", "exit_2", True, 410)  # one value for e
 def preview(context: click.Context, *, as_json: bool) -> None:
     """Show the complete request without sending it.
 
-    Makes the request to a temporary server on this machine. The queued events stay queued. While analytics are off,
-    shows the events that `enable` would queue. If there are none, shows one example of each event.
+    Sends the request to a temporary server on this machine and prints what arrived. The queued events stay queued.
+    While analytics are off, shows the events that `enable` would queue. If there are none, shows one example of each
+    event.
     """
     root = checkout(context)
     what, found = _found(root)
@@ -42,11 +43,14 @@ def preview(context: click.Context, *, as_json: bool) -> None:
     if not as_json:
         click.echo(f"{what}\n")
         if wrong:
-            click.echo(echo(f"Events are not sent yet ({wrong}), so the address and the key are examples.\n"))
+            click.echo(echo(f"No events can be sent yet, because {wrong}."))
+            click.echo("The address and the api_key below are examples.\n")
     for batch in batches(found):
         _show(_request(shown, batch), shown, as_json=as_json)
     if not as_json:
         click.echo("Nothing was sent: the request went only to a temporary server on this machine.")
+        if not wrong:
+            click.echo("The request is complete, except that api_key is shortened here.")
 
 
 def _found(root: bytes) -> tuple[str, list[Pending]]:

@@ -30,10 +30,10 @@ from onramp_analytics.report.summary import Chart
 @as_json
 @click.pass_context
 def report(context: click.Context, html: Path | None, *, as_json: bool) -> None:
-    """Summarize what was recorded here.
+    """Summarize the events of this checkout.
 
-    Shows services, overrides, commands, failures and events per day. Includes the queued events and the newest 1,000
-    sent events, both stored on this machine. Nothing is sent.
+    Counts the services, overrides, commands and failures in the queued events and the newest 1,000 sent events. Both
+    are read from this machine, and nothing is sent.
     """
     root = checkout(context)
     outbox = Outbox(root)
@@ -66,7 +66,7 @@ def _destination(root: bytes) -> str:
     try:
         return destination.of(root, os.environ).host
     except Misconfigured as error:
-        return f"none ({error})"
+        return f"none, because {error}"
 
 
 def _show(chart: Chart) -> None:

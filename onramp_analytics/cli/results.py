@@ -26,10 +26,10 @@ _LARGEST = 1 << 20  # bytes; 300 services take 30 KiB
 @as_json
 @click.pass_context
 def results(context: click.Context, *, as_json: bool) -> None:
-    """Show what other installations run.
+    """Show which services and commands are popular.
 
-    Reads make.d/analytics-results.json in the checkout, which `git pull` updates, and marks the services that are
-    enabled here. Nothing is sent.
+    Shows how many installations that opted in use each service and command, and marks the services that are enabled
+    here. The numbers come from make.d/analytics-results.json, which `git pull` updates. Nothing is sent.
     """
     root = Path(os.fsdecode(checkout(context)))
     text = _read(root / RESULTS)
@@ -38,9 +38,10 @@ def results(context: click.Context, *, as_json: bool) -> None:
         click.echo(text.rstrip("\n"))
         return
     console = Console(highlight=False)
+    active = f"{page.counts.active:,} installations opted in and were active from {page.first} to {page.last}."
     for line in (
-        f"{page.counts.active:,} installations that opted in, {page.first} to {page.last}. Numbers are rounded down.",
-        f"Generated on {page.made}. Anything that fewer than {page.at_least} installations use is not shown.",
+        f"{active} Generated on {page.made}.",
+        f"All numbers are rounded down. What fewer than {page.at_least} installations use is not shown.",
     ):
         console.print(Text(line), soft_wrap=True)
     _show(console, "Services", page.counts.services, page.counts.with_services, _enabled(root))
@@ -52,8 +53,7 @@ def _read(path: Path) -> str:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
     except FileNotFoundError:
         raise CouldNot(
-            f"this checkout has no results yet ({RESULTS} is missing): run `git pull`; "
-            "OnRamp's maintainers add the file once enough installations take part"
+            f"{RESULTS} is missing: OnRamp's maintainers have not published results yet, or you need to run `git pull`"
         ) from None
     except OSError as error:
         raise CouldNot(f"{path} cannot be read ({error.strerror}): restore it with git") from None

@@ -13,7 +13,7 @@ from typing import Any
 import click
 from rich.console import Console
 
-from onramp_analytics import consent, health
+from onramp_analytics import consent, health, optin
 from onramp_analytics.cli.common import ago, as_json, checkout, counted, day, echo, left_out, schedule
 from onramp_analytics.consent import AT_ONCE
 from onramp_analytics.errors import Misconfigured
@@ -75,10 +75,7 @@ def _turn(root: bytes, now: consent.Consent) -> str | None:
         return "make analytics-disable"
     if consent.do_not_track(os.environb):
         return None
-    said = os.environb.get(consent.ENABLED_VARIABLE)
-    if (said is not None and said.lower() not in consent.YES) or consent.refusal(consent.env_files(root)):
-        return None
-    return "make analytics-enable"
+    return None if optin.off_anyway(root) else "make analytics-enable"
 
 
 def _or_none(setting: Callable[[], str]) -> str | None:

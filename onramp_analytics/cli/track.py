@@ -38,7 +38,10 @@ def _complete_property(context: click.Context, _parameter: click.Parameter, star
 def track(context: click.Context, event: str, properties: tuple[str, ...]) -> None:
     """Record one event.
 
-    Prints nothing and returns at once. Exits with status 0 even if the event could not be stored (see `status`), and
-    with status 2 if the event or a property is unknown.
+    For scripts. In a recipe of OnRamp, use $(call onramp-track,EVENT,KEY=VALUE ...) instead: it starts no process while
+    analytics are off. make records commands, services and overrides by itself.
+
+    Prints nothing. Exits with status 2 if the event or a property is unknown, and with status 0 in any other case, even
+    if the event could not be stored; `status` shows why it could not.
     """
     context.exit(tracker.main(context.obj, [event, *properties]))

@@ -20,7 +20,7 @@ FEWER = "fewer than five"
 MINUS, NOTHING = "\N{MINUS SIGN}", "\N{EN DASH}"
 
 #: The names of the catalog that stand for user-defined names, and their labels.
-OWN = {"custom": "custom (of their own)", "other": "other (of their own)"}
+OWN = {"custom": "custom (not part of OnRamp)", "other": "other (not part of OnRamp)"}
 
 Link = Callable[[str, str], str]  # (kind, name) -> the address of its file
 
@@ -57,9 +57,9 @@ def _index(page: Page, history: list[Page], decisions: str, link: Link) -> str:
 
 def _lede(page: Page) -> str:
     return (
-        f'<p class="lede">What installations that opted in to anonymous analytics run, from {_day(page.first)} to '
-        f'{_day(page.last)}.</p>\n<p class="dim">Made on {_day(page.made)}. Numbers are installations, rounded down. '
-        "They describe who opted in, not everybody who uses OnRamp. "
+        f'<p class="lede">What ran from {_day(page.first)} to {_day(page.last)} on the installations that opted in to '
+        f'anonymous analytics.</p>\n<p class="dim">Generated on {_day(page.made)}. The numbers count installations '
+        "and are rounded down. They describe those who opted in, not everybody who uses OnRamp. "
         '<a href="#how-to-read">How to read this page</a></p>\n'
     )
 
@@ -113,7 +113,7 @@ def _services(page: Page, history: list[Page], link: Link) -> str:
     ]
     about = (
         f"Enabled at the end of the period, of the {page.counts.with_services:,} installations that reported any "
-        "service. The small line is each service over all pages."
+        "service. The small line shows each service on all pages so far."
     )
     return title + look.table(about, ["service", "installations", "share", "change"], lines) + _others(page)
 
@@ -153,8 +153,8 @@ def _commands(page: Page) -> str:
         for row in rows
     ]
     about = (
-        "Installations that used a command, and those on which it failed at least once: the hollow end of the bar. "
-        "A command that was stopped with Ctrl-C did not fail."
+        "Installations that used a command. The hollow end of the bar shows those on which it failed at least once. "
+        "Stopping a command with Ctrl-C does not count as a failure."
     )
     heads = ["command", "installations", "failed on", "typical time"]
     return "<h2>Commands</h2>\n" + look.table(about, heads, lines) + _others(page)
@@ -166,7 +166,7 @@ def _given_up(page: Page) -> str:
     if not rows:
         return f"{title}<p>Nothing was given up by five or more installations.</p>\n"
     lines = [Line(row.name, [f"{row.installations:,}"], row.installations) for row in rows]
-    about = "Enabled by choice in the period and disabled again within 30 days."
+    about = "Enabled in the period, and disabled again within 30 days."
     return title + look.table(about, ["name", "installations"], lines) + _others(page)
 
 
@@ -187,7 +187,7 @@ def _changed(page: Page, history: list[Page]) -> str:
 def _changes(title: str, page: Page, before: Page) -> str:
     found = pages.changes(page.counts.services, before.counts.services)
     lines = _changed_lines(found)
-    body = f"<ul>\n{lines}</ul>\n" if lines else "<p>No service changed by a step of the rounding.</p>\n"
+    body = f"<ul>\n{lines}</ul>\n" if lines else "<p>No rounded number changed.</p>\n"
     return f"<h3>{title} ({_day(before.last)})</h3>\n{body}"
 
 
@@ -206,16 +206,16 @@ _HOW_TO_READ = """<h2 id="how-to-read">How to read this page</h2>
 <li><b>Who is counted.</b> Installations that opted in and whose events arrived on two days at least a week apart.
 An installation is active if it sent any event in the {days} days of the page.
 This is not everybody who uses OnRamp.</li>
-<li><b>How numbers are rounded.</b> Every count is rounded down: to a multiple of five below 100, and to two significant
-digits from there. Fewer than {at_least} are not shown. Shares, order and changes are made from the rounded numbers, so
-that nobody can work out what one installation runs. A number reads 3 to 17 percent low.</li>
-<li><b>What is not here.</b> The page counts installations and nothing else: no runs, no means, no sums.
+<li><b>How numbers are rounded.</b> Counts below 100 are rounded down to a multiple of five, and larger ones to two
+significant digits. Counts below {at_least} are not shown. Shares, order and changes are computed from the rounded
+numbers, so that it is hard to find out what one installation runs. Rounding makes a number 3 to 17 percent lower.</li>
+<li><b>What is not here.</b> The page counts installations, and does not show runs, means or sums.
 A new page appears every four weeks at most, and only if at least five installations are new.</li>
-<li><b>What is off.</b> An installation that got a new identifier counts twice for up to 90 days. One that was removed
-counts for up to 90 days. The key that sends events is public, so somebody can make installations up.</li>
-<li><b>Durations</b> are the median of each installation's own median, to one significant digit, from ten installations
-on.</li>
-<li><b>Take part, or not.</b> <code>make analytics-enable</code> opts in, <code>make analytics-disable</code> opts out,
+<li><b>What is inaccurate.</b> An installation that got a new identifier counts twice for up to 90 days. One that was
+removed counts for up to 90 days. The key that sends events is public, so somebody can invent installations.</li>
+<li><b>Durations</b> are the median of the installations' own medians, rounded to one significant digit. They are shown
+for commands that at least ten installations use.</li>
+<li><b>How to take part.</b> <code>make analytics-enable</code> opts in, <code>make analytics-disable</code> opts out,
 and <code>make analytics-events</code> lists what is collected. OnRamp is at <a href="{onramp}">{onramp}</a>.</li>
 </ul>
 """

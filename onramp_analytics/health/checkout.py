@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from onramp_analytics import checkout, events, files, make_events, settings
@@ -43,6 +43,7 @@ def checks(root: bytes, now: Consent, environ: Mapping[str, str]) -> list[Check]
 
 def _checks(root: bytes, now: Consent, environ: Mapping[str, str]) -> list[Check]:
     outbox = Outbox(root)
+    where = _destination(root, environ)
     return [
         Check("checkout", OK, os.fsdecode(root)),
         _lock_file(root),
@@ -54,11 +55,10 @@ def _checks(root: bytes, now: Consent, environ: Mapping[str, str]) -> list[Check
         *_spool(outbox.spool),
         *(_write(outbox.spool) if now.on else ()),
         _disk(root),
-        _setting("key", lambda: destination.masked(destination.of(root, environ).key)),
-        _setting("host", lambda: destination.of(root, environ).host),
+        *where,
         machine.proxy(environ),
         machine.certificates(environ),
-        _sending(outbox),
+        *_sending(outbox, where),
         _unfinished(outbox),
         _clock(outbox.spool, time.time()),
         machine.versions(),
@@ -92,8 +92,10 @@ def _agreement(root: bytes, now: Consent, environ: Mapping[str, str]) -> Iterato
     if not now.on:
         return
     newer = now.version < events.VERSION
-    said = "new events or properties need your consent and are not recorded: see `events --new`; to agree, run `enable`"
-    yield Check("agreement", NOTE if newer else OK, said if newer else "covers everything that is recorded")
+    said = "new events are not recorded until you agree: run `events --new` to see them, and `enable` to agree"
+    yield Check(
+        "agreement", NOTE if newer else OK, said if newer else "you have agreed to everything that can be recorded"
+    )
     try:
         objection = destination.objection(now, destination.of(root, environ), destination.send(root, environ))
     except Misconfigured:
@@ -105,7 +107,7 @@ def _agreement(root: bytes, now: Consent, environ: Mapping[str, str]) -> Iterato
 def _names(root: bytes, now: Consent) -> Check:
     names = [line for line in checkout.published(root).splitlines() if line and not line.startswith(b"#")]
     if names:
-        return Check("published names", OK, f"{len(names):,}")
+        return Check("published names", OK, f"{len(names):,} names")
     said = f"{os.fsdecode(checkout.NAMES)} cannot be read, so every name is recorded as `custom` or `other`"
     return Check("published names", NOTE if now.on else OK, f"{said}: OnRamp's maintainers create it with `install`")
 
@@ -113,17 +115,15 @@ def _names(root: bytes, now: Consent) -> Check:
 def _enabled(root: bytes, now: Consent) -> Iterator[Check]:
     for kind, folder in make_events.FOLDERS.items():
         if now.on and make_events.links(root, kind) is None:
-            said = (
-                f"{os.fsdecode(folder[1:])}/ is skipped: it is missing, unreadable or too large, or has no .keep file"
-            )
-            yield Check("enabled", NOTE, said)
+            why = "it is missing, unreadable, too large or without a .keep file"
+            yield Check("enabled", NOTE, f"{os.fsdecode(folder[1:])}/ is not counted: {why}")
 
 
 def _files(spool: Spool) -> Iterator[Check]:
     found = list(_faults(spool))
     yield from (Check("files", WRONG, said) for said in found)
     if not found:
-        yield Check("files", OK, "owner and type are correct")
+        yield Check("files", OK, "belong to you")
 
 
 def _faults(spool: Spool) -> Iterator[str]:
@@ -205,29 +205,32 @@ def _disk(root: bytes) -> Check:
     return Check("disk", OK, f"{free >> 20:,} MiB free")
 
 
-def _setting(what: str, read: Callable[[], str]) -> Check:
+def _destination(root: bytes, environ: Mapping[str, str]) -> list[Check]:
     try:
-        return Check(what, OK, read())
+        where = destination.of(root, environ)
     except Misconfigured as error:
-        return Check(what, WRONG, str(error))
+        return [Check("destination", WRONG, str(error))]
+    return [Check("destination", OK, where.host), Check("key", OK, destination.masked(where.key))]
 
 
-def _sending(outbox: Outbox) -> Check:
+def _sending(outbox: Outbox, where: list[Check]) -> list[Check]:
     if outbox.flusher_is_alive():
-        return Check("last send", OK, "events are being sent in the background")
+        return [Check("last send", OK, "events are being sent in the background")]
     last = outbox.last_run()
+    if any(last.reason == check.said for check in where):  # a problem is shown once
+        return []
     if last.outcome not in ("", ACCEPTED):
-        return Check("last send", WRONG, f"the last attempt to send failed: {last.reason}")
-    return Check("last send", OK, "succeeded" if last.last_sent_at else "never")
+        return [Check("last send", WRONG, last.reason)]
+    return [Check("last send", OK, "succeeded" if last.last_sent_at else "never")]
 
 
 def _unfinished(outbox: Outbox) -> Check:
     """Check that flushers finish: systemd or a container may kill them with the command that started them."""
     number = history.unfinished(outbox.spool)
     if number < MOST_UNFINISHED or outbox.flusher_is_alive():
-        return Check("senders", OK, "finish normally")
-    said = f"the last {number} background uploads did not finish; systemd or a container may have stopped them"
-    return Check("senders", WRONG, f"{said}: run `onramp-analytics flush` at the end of the job")
+        return Check("uploads", OK, "run to their end")
+    said = f"the last {number} background uploads were interrupted, perhaps by systemd or a container"
+    return Check("uploads", WRONG, f"{said}: run `onramp-analytics flush` at the end of the job")
 
 
 def _clock(spool: Spool, now: float) -> Check:

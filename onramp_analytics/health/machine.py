@@ -60,6 +60,6 @@ def byte_code() -> Check:
     missing = [name for name in HOT if not os.path.exists(cache_from_source(os.path.join(here, f"{name}.py")))]
     if missing and not os.access(here, os.W_OK):
         remedy = f"as its owner, run `python3 -m compileall {here}`"
-        said = f"the byte-code is missing, so Python compiles the program for every command: {remedy}"
-        return Check("byte-code", WRONG, said)
-    return Check("byte-code", OK, "present" if not missing else "will be written by the next command")
+        said = f"Python cannot store its compiled files in {here}, so every command starts more slowly: {remedy}"
+        return Check("compiled files", WRONG, said)
+    return Check("compiled files", OK, "present" if not missing else "written with the next command")

@@ -35,19 +35,19 @@ onramp-track = $(if $(onramp-is-on),@$(call onramp-analytics-start,track $(call 
 analytics-enable: ## Turn on anonymous usage analytics
 	@$(ONRAMP_ANALYTICS) enable
 
-analytics-disable: ## Turn off analytics and delete their data here
+analytics-disable: ## Turn off analytics and delete the data on this machine
 	@$(ONRAMP_ANALYTICS) disable
 
 analytics-status: ## Show whether analytics are on, and any problems
 	@$(ONRAMP_ANALYTICS) status
 
-analytics-preview: ## Show the complete request without sending it
+analytics-preview: ## Show what would be sent, without sending it
 	@$(ONRAMP_ANALYTICS) preview
 
-analytics-events: ## List every event that can be collected
+analytics-events: ## List every event that can be recorded
 	@$(ONRAMP_ANALYTICS) events
 
-analytics-report: ## Summarize what was recorded here
+analytics-report: ## Summarize the recorded events
 	@$(ONRAMP_ANALYTICS) report
 
 analytics-doctor: ## Check the analytics setup and suggest fixes
@@ -59,7 +59,7 @@ analytics-flush: ## Send the queued events now
 analytics-upgrade: ## Install or update the analytics program
 	@$(ONRAMP_ANALYTICS) upgrade
 
-analytics-results: ## Show what other installations run
+analytics-results: ## Show which services other installations use
 	@$(ONRAMP_ANALYTICS) results
 
 analytics-show-id: ## Show the random identifier of this installation

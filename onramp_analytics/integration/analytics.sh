@@ -174,7 +174,7 @@ disable_without_program() {
     echo "Analytics disabled. All queued events were deleted."
     case $id in
     '' | *[!0-9a-f-]*) ;;
-    *) echo "Your identifier was $id. You need it only to ask for the deletion of events that were sent." ;;
+    *) echo "If you want to ask for the deletion of sent events, keep your former identifier: $id" ;;
     esac
 }
 

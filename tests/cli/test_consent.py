@@ -15,8 +15,8 @@ from tests.conftest import ID, KEY, Checkout
 VARIABLE = "ONRAMP_ANALYTICS_ENABLED"
 
 
-SCHEDULE = "Events are sent once a day, on the second day after their own (UTC)"
-SCHEDULE += "; until then you can view, send or delete them."
+SCHEDULE = "Events are sent once a day, two days after they were recorded (UTC)"
+SCHEDULE += ". Until then, you can view, send or delete them."
 
 
 def test_the_notice_has_its_lines_in_order(checkout: Checkout) -> None:
@@ -31,10 +31,13 @@ def test_the_notice_has_its_lines_in_order(checkout: Checkout) -> None:
         "Analytics enabled. OnRamp collects anonymous usage statistics to improve the project.",
         "No personal data or infrastructure details are collected.",
         "",
-        "Recorded: services, overrides and commands that OnRamp publishes; success, duration, error type.",
-        "Services and overrides that are enabled are counted now and again twice a year.",
-        "Events are sent to https://eu.i.posthog.com, run by help@example.org.",
+        "Recorded: each make command, and each service and override that you enable or disable.",
+        "A command is recorded with its duration, whether it succeeded and, if not, the type of error.",
+        'Names that OnRamp does not publish are recorded as "custom" or "other".',
+        "All enabled services and overrides are recorded now, and again every January and July.",
+        "Events are sent to https://eu.i.posthog.com.",
         SCHEDULE,
+        "To reach the people who run the project: help@example.org",
         "",
         "To disable: make analytics-disable",
         "To learn more: https://example.org/docs/analytics.md",
@@ -115,13 +118,26 @@ def test_enable_refuses_with_do_not_track_and_says_what_to_do(checkout: Checkout
     assert checkout.files() == set()
 
 
-def test_enable_says_when_something_still_keeps_analytics_off(checkout: Checkout) -> None:
-    (checkout.path / ".env").write_text("DO_NOT_TRACK=1\n")
+@pytest.mark.parametrize(
+    ("env", "line", "reason"),
+    [
+        ({}, "DO_NOT_TRACK=1\n", "a .env file of the checkout mentions DO_NOT_TRACK"),
+        ({"ONRAMP_ANALYTICS_ENABLED": "0"}, "", "ONRAMP_ANALYTICS_ENABLED is set to 0"),
+        ({"ONRAMP_ANALYTICS_ENABLED": ""}, "", "ONRAMP_ANALYTICS_ENABLED is set to an empty value"),
+    ],
+    ids=["a .env file", "the variable", "the empty variable"],
+)
+def test_enable_refuses_where_analytics_would_stay_off_and_says_why(
+    checkout: Checkout, env: dict[str, str], line: str, reason: str
+) -> None:
+    (checkout.path / ".env").write_text(line)
 
-    done = checkout.run("enable")
+    done = checkout.run("enable", env=env, check=False)
 
-    assert done.stderr == "Analytics remain off: a .env file of the checkout mentions DO_NOT_TRACK.\n"
-    assert checkout.pending() == []
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == f"onramp-analytics: analytics stay off because {reason}: correct that, then run this again\n"
+    assert checkout.files() == {".env"}
+    assert checkout.status()["turn"] == (None if line else "make analytics-enable")
 
 
 def test_enable_in_a_copied_checkout_deletes_what_was_queued_and_says_how_many(opted_in: Checkout) -> None:
@@ -149,7 +165,7 @@ def test_disable_says_how_many_events_and_which_identifier_are_gone(opted_in: Ch
 
     assert opted_in.run("disable").stdout == (
         "Analytics disabled. 2 queued events deleted. Nothing more will be sent.\n"
-        f"Your identifier was {ID}. You need it only to ask for the deletion of events that were sent.\n"
+        f"If you want to ask for the deletion of sent events, keep your former identifier: {ID}\n"
     )
     assert ID not in opted_in.lock.read_text()
     assert opted_in.files() == {"onramp.lock"}
@@ -208,7 +224,7 @@ def test_reset_id_prints_the_new_identifier_alone_and_counts_what_is_gone(opted_
 
     assert events.is_uuid4(done.stdout.strip())
     assert done.stdout.strip() != ID
-    assert done.stderr == "1 queued event of the old identifier deleted.\n"
+    assert done.stderr == "1 queued event with the old identifier deleted.\n"
     assert opted_in.run("show-id").stdout == done.stdout
     assert opted_in.pending() == []
 

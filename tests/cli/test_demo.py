@@ -30,10 +30,10 @@ def test_the_demo_shows_the_full_workflow_and_leaves_nothing_behind(
     assert done.stderr == ""
     for step in ("Analytics enabled.", "ms  track service_enabled", "POST /batch/ HTTP/1.1", "Analytics disabled."):
         assert step in done.stdout
-    assert "OnRamp sends events once a day, on the second day after their own (UTC)" in done.stdout
+    assert "In OnRamp, events are sent once a day, two days after they were recorded (UTC)" in done.stdout
     last = done.stdout.splitlines()[-1]
-    assert last.startswith("It works: 5 events were recorded in ")
-    assert last.endswith("in 1 request, in the background.")
+    assert last.startswith("It works. 5 events were recorded in ")
+    assert last.endswith("the background process had sent them in 1 request.")
     assert sorted(tmp_path.rglob("*")) == before
 
 

@@ -45,14 +45,14 @@ def test_where_all_is_well_every_check_says_so(opted_in: Checkout) -> None:
     assert set(found) >= {"checkout", "onramp.lock", "consent", "agreement", "published names", "files", "disk"}
     assert set(found) >= {
         "key",
-        "host",
+        "destination",
         "proxy",
         "certificates",
         "last send",
         "clock",
         "versions",
         "program",
-        "byte-code",
+        "compiled files",
     }
 
 
@@ -63,7 +63,7 @@ def test_to_be_off_is_not_wrong(checkout: Checkout) -> None:
     found = doctor(checkout, env={"REQUESTS_CA_BUNDLE": "/nowhere/ca.pem"})
 
     assert found["consent"] == [(health.OK, "analytics are off: you have not opted in")]
-    assert [found[what][0][0] for what in ("host", "files", "certificates")] == [health.NOTE] * 3
+    assert [found[what][0][0] for what in ("destination", "files", "certificates")] == [health.NOTE] * 3
     assert checkout.files() == {"make.d/analytics.conf", "onramp.spool"}
     assert "No problems found." in checkout.run("doctor").stdout
 
@@ -150,9 +150,9 @@ def test_what_is_wrong_is_named_by_doctor_and_by_status(
 @pytest.mark.parametrize(
     ("env", "what", "said"),
     [
-        ({"ONRAMP_ANALYTICS_API_KEY": ""}, "key", "is set without ONRAMP_ANALYTICS_API_KEY"),
-        ({"ONRAMP_ANALYTICS_API_KEY": "phx_secretsecret"}, "key", "contains a personal secret"),
-        ({"ONRAMP_ANALYTICS_HOST": "http://example.com"}, "host", "must begin with https://"),
+        ({"ONRAMP_ANALYTICS_API_KEY": ""}, "destination", "is set without ONRAMP_ANALYTICS_API_KEY"),
+        ({"ONRAMP_ANALYTICS_API_KEY": "phx_secretsecret"}, "destination", "contains a personal secret"),
+        ({"ONRAMP_ANALYTICS_HOST": "http://example.com"}, "destination", "must begin with https://"),
         ({"REQUESTS_CA_BUNDLE": "/nowhere/ca.pem"}, "certificates", "REQUESTS_CA_BUNDLE names a file"),
     ],
 )
@@ -222,7 +222,7 @@ def test_a_folder_that_is_not_compared_is_a_note(opted_in: Checkout) -> None:
 
     (found,) = doctor(opted_in)["enabled"]
 
-    said = "services-enabled/ is skipped: it is missing, unreadable or too large, or has no .keep file"
+    said = "services-enabled/ is not counted: it is missing, unreadable, too large or without a .keep file"
     assert found == (health.NOTE, said)
     assert said in " ".join(opted_in.run("status").stdout.split())
 
@@ -318,7 +318,8 @@ def test_online_contacts_the_server_without_any_event(
 def test_the_server_is_not_contacted_while_analytics_are_off(
     opted_in: Checkout, receiver: Receiver, env: dict[str, str]
 ) -> None:
-    assert doctor(opted_in, "--online", env=env)["online"] == [(health.NOTE, "not contacted because analytics are off")]
+    said = "the server was not contacted, because analytics are off"
+    assert doctor(opted_in, "--online", env=env)["online"] == [(health.NOTE, said)]
     assert receiver.requests == []
 
 

@@ -52,7 +52,7 @@ def test_nothing_is_sent_and_everything_stays_queued(opted_in: Checkout, receive
 
     assert receiver.requests == []
     assert {path: path.read_bytes() for path in opted_in.path.rglob("*") if path.is_file()} == before
-    assert done.stdout.endswith(NOTHING_SENT)
+    assert done.stdout.endswith(f"{NOTHING_SENT}The request is complete, except that api_key is shortened here.\n")
     assert KEY not in done.stdout + done.stderr
 
 
@@ -156,8 +156,9 @@ def test_without_a_destination_it_says_that_the_address_is_an_example(checkout: 
 
     said = checkout.run("preview").stdout
 
-    assert "Events are not sent yet (no PostHog project is set: " in said
-    assert "so the address and the key are examples." in said
+    assert "No events can be sent yet, because no PostHog project is set: " in said
+    assert "The address and the api_key below are examples.\n" in said
+    assert said.endswith(NOTHING_SENT)
     assert "POST https://us.i.posthog.com/batch/ HTTP/1.1\n" in said
 
 

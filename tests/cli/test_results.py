@@ -30,7 +30,7 @@ def published(checkout: Checkout) -> Checkout:
 def test_services_are_listed_by_popularity_with_the_users_own_marked(published: Checkout, receiver: Receiver) -> None:
     shown = published.run("results", env=UTF8).stdout
 
-    assert "40 installations that opted in, 2026-06-17 to 2026-09-14." in shown
+    assert "40 installations opted in and were active from 2026-06-17 to 2026-09-14." in shown
     assert re.search(r"^ +plex +40 +100% +█{24} *$", shown, re.MULTILINE)
     assert re.search(r"^● +jellyfin +20 +50% +█{12} *$", shown, re.MULTILINE)
     assert re.search(r"^ +start +30 +75% +█{24} *$", shown, re.MULTILINE)
@@ -59,7 +59,7 @@ def test_nothing_is_written_and_no_consent_is_needed(published: Checkout) -> Non
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
-        (None, "this checkout has no results yet"),
+        (None, "have not published results yet"),
         ("{", "cannot be read"),
         ('{"version": 2}', "it has version 2, but this program supports 1"),
         ("[]", "it is not a page of results"),

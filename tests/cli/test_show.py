@@ -74,7 +74,7 @@ def test_on_a_terminal_show_pending_says_when_and_how_to_decide(opted_in: Checko
     seen = " ".join(on_a_terminal(opted_in, "show-pending").split())
 
     due = time.gmtime(time.time() + 2 * 86_400)
-    said = f"Events are sent once a day, on the second day after their own (UTC); the next are due on {due.tm_mday} "
+    said = f"Events are sent once a day, two days after they were recorded (UTC). The next are due on {due.tm_mday} "
     assert said in seen
     assert "To send them now: make analytics-flush. To delete them: make analytics-disable." in seen
 

@@ -132,7 +132,7 @@ class TestTheNotice:
         assert second.end() == 0
 
         assert first.output.startswith("Analytics enabled.")
-        assert "Events are not sent yet" in first.output
+        assert "No events are sent yet" in first.output
         assert second.output == "Enabling plex...\n"
         assert "ANALYTICS_NOTICE_SHOWN=1" in onramp.lock.read_text()
 
