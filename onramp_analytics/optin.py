@@ -208,7 +208,7 @@ def off_anyway(root: bytes) -> str:
     """Return which setting turns analytics off whatever `onramp.lock` contains; empty if none does."""
     said = os.environb.get(consent.ENABLED_VARIABLE)
     if said is not None and said.lower() not in consent.YES:
-        return f"{consent.ENABLED_VARIABLE.decode()} is set to {os.fsdecode(said) or 'an empty value'}"
+        return "ONRAMP_ANALYTICS_ENABLED turns them off"
     return consent.refusal(consent.env_files(root))
 
 

@@ -122,8 +122,8 @@ def test_enable_refuses_with_do_not_track_and_says_what_to_do(checkout: Checkout
     ("env", "line", "reason"),
     [
         ({}, "DO_NOT_TRACK=1\n", "a .env file of the checkout mentions DO_NOT_TRACK"),
-        ({"ONRAMP_ANALYTICS_ENABLED": "0"}, "", "ONRAMP_ANALYTICS_ENABLED is set to 0"),
-        ({"ONRAMP_ANALYTICS_ENABLED": ""}, "", "ONRAMP_ANALYTICS_ENABLED is set to an empty value"),
+        ({"ONRAMP_ANALYTICS_ENABLED": "0"}, "", "ONRAMP_ANALYTICS_ENABLED turns them off"),
+        ({"ONRAMP_ANALYTICS_ENABLED": ""}, "", "ONRAMP_ANALYTICS_ENABLED turns them off"),
     ],
     ids=["a .env file", "the variable", "the empty variable"],
 )
