@@ -173,7 +173,7 @@ def _delete(spool: Spool) -> None:
 
 def _end_flusher(spool: Spool, held: ExitStack) -> None:
     """End the flushers of this checkout, and hold their lock, so that no other one starts."""
-    deadline = time.monotonic() + locks.LONGEST_GOODBYE
+    deadline = time.monotonic() + locks.LONGEST_END
     while True:
         ended = locks.end_flushers(spool, patience=max(deadline - time.monotonic(), 0.0))
         try:
