@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass
 from functools import partial
 
 from onramp_analytics import checkout, consent
-from onramp_analytics.detached import LINGER, LONGEST_LIFE, forget_begin
+from onramp_analytics.detached import LINGER, LONGEST_LIFE, record_end
 from onramp_analytics.errors import CouldNot, Misconfigured
 from onramp_analytics.outbox import history, locks, overview, schedule, segments
 from onramp_analytics.outbox.history import Counts, State
@@ -262,7 +262,7 @@ def _outcome_of(work: Run) -> Outcome:
 
 
 def _finish(spool: Spool, before: State, state: State, outcome: Outcome, *, at_once: bool) -> None:
-    forget_begin(spool)
+    record_end(spool)
     try:
         if outcome.kind == OFF:
             spool.release()

@@ -39,8 +39,8 @@ def test_the_command_names_the_checkout_and_keeps_only_what_the_uploader_needs(
     spawn.start_flusher(checkout.spool, environ)
 
     ((command, kept),) = started
-    first_life = str(Path(spawn.__file__).with_name("detached.py"))
-    assert command == [sys.executable, "-IS", first_life, checkout.root]
+    script = str(Path(spawn.__file__).with_name("detached.py"))
+    assert command == [sys.executable, "-IS", script, checkout.root]
     assert kept == {b"HOME": b"/home/me", b"https_proxy": b"http://proxy"}
 
 

@@ -125,7 +125,7 @@ def is_flusher(words: list[bytes], root: bytes) -> bool:
 
 
 def _is_same_folder(path: bytes, root: bytes) -> bool:
-    """Return whether two paths lead to the same folder. Make starts a flusher with the real path, a shell may not."""
+    """Return whether two paths lead to the same folder. Make passes the real path; a shell keeps links."""
     try:
         return os.path.samefile(path, root)
     except OSError:
