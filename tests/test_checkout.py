@@ -18,7 +18,7 @@ from tests.conftest import STRANGER, obey_permissions, put, wait_until
 
 @pytest.fixture(autouse=True)
 def nothing_kept(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Start with nothing read, wherever the temporary folder is, and let files settle in a twentieth of a second."""
+    """Keep no content from earlier tests, treat every file system as a disk, and let files settle in 50 ms."""
     checkout._kept.clear()
     monkeypatch.setattr(posix, "major", lambda _device: 1)
     monkeypatch.setattr(checkout, "SETTLED", 50_000_000)

@@ -1,4 +1,4 @@
-"""When a flusher is started, with which environment, and that no zombie stays."""
+"""When a flusher is started, with which environment, and that no zombie process stays."""
 
 from __future__ import annotations
 

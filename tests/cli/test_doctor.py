@@ -25,7 +25,7 @@ from tests.conftest import KEY, Checkout
 
 
 def doctor(checkout: Checkout, *words: str, env: dict[str, str] | None = None) -> dict[str, list[tuple[str, str]]]:
-    """What each check says, by its name: (state, sentence)."""
+    """The result of each check by its name: (state, sentence)."""
     done = checkout.run("doctor", "--json", *words, check=False, env=env)
     found: dict[str, list[tuple[str, str]]] = {}
     for check in json.loads(done.stdout)["checks"]:
