@@ -103,8 +103,8 @@ class Run:
                 self._drain(segment)
             # Race 5 of spool.py: first clear `not-before`, then look at the spool again.
             self._spool.hold_back(0)
-            is_worth_it = self._everything or overview.is_worth_claiming(self._spool, self._published, self._calendar)
-            claimed = segments.claim(self._spool) if is_worth_it else None
+            must_claim = self._everything or overview.is_worth_claiming(self._spool, self._published, self._calendar)
+            claimed = segments.claim(self._spool) if must_claim else None
             if not claimed:
                 break
             self._spool.hold_back(time.time() + LONGEST_LIFE)

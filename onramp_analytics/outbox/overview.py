@@ -1,4 +1,4 @@
-"""Show what is in a checkout: queued events, sent events, and how the last run ended. All commands share this view."""
+"""Read what is in a checkout: queued events, sent events, and how the last run ended. Nothing here changes a file."""
 
 from __future__ import annotations
 

@@ -194,7 +194,7 @@ def open_spool(spool: Spool) -> BinaryIO:
 
 
 def acknowledge(spool: Spool, segment: Segment, end: int) -> Segment:
-    """Record permanently that the events before the offset `end` are done. Returns the segment with its new name.
+    """Record on disk that the events before the offset `end` are done. Returns the segment with its new name.
 
     Raises:
         OSError: the folder or the segment is gone.
@@ -222,7 +222,7 @@ def discard(spool: Spool, segment: Segment) -> None:
 
 
 def pending_files(spool: Spool) -> Iterator[BinaryIO]:
-    """Yield every file with queued events, opened where they begin, oldest first. Needs no lock.
+    """Yield every file with queued events, opened at the first of them, oldest first. The caller needs no lock.
 
     The spool is opened first. If it is claimed meanwhile, it also appears as a segment, and is recognized by its inode.
     """
@@ -246,7 +246,7 @@ def _segment_files(spool: Spool) -> Iterator[BinaryIO]:
 
 
 def _open_wherever(spool: Spool, segment: Segment) -> BinaryIO:
-    """Open a segment whose name may change meanwhile, as the flusher acknowledges events."""
+    """Open a segment, even if the flusher acknowledges events meanwhile and so renames it."""
     for _ in range(100):
         try:
             return open_file(spool, segment.name, segment.offset)
