@@ -161,7 +161,7 @@ def test_disable_ends_a_process_whose_command_line_is_an_uploaders_and_no_other(
         subprocess.Popen([sys.executable, "-c", "import time; time.sleep(300)", str(script), str(opted_in.path)]),
     ]
     try:
-        wait_until(lambda: list(locks.flushers(opted_in.spool)) == [ours.pid], "the uploader is found")
+        wait_until(lambda: list(locks.flushers(opted_in.spool)) == [ours.pid], "the flusher is found")
 
         opted_in.run("disable")
 

@@ -31,7 +31,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[tuple[list[str | bytes], di
 Started = list[tuple[list[str | bytes], dict[bytes, bytes]]]
 
 
-def test_the_command_names_the_checkout_and_keeps_only_what_the_uploader_needs(
+def test_the_command_names_the_checkout_and_keeps_only_what_the_flusher_needs(
     checkout: Checkout, started: Started
 ) -> None:
     environ = {b"HOME": b"/home/me", b"AWS_SECRET_ACCESS_KEY": b"bait", b"https_proxy": b"http://proxy"}
