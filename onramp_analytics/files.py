@@ -1,4 +1,4 @@
-"""Replace a file atomically, and create a private folder. Loaded only to write."""
+"""Replace a file atomically, and create a private folder. The hot path loads this module only if it writes a file."""
 
 import posix
 
@@ -6,7 +6,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-NEW = b".new"  # one fixed name per file, so that a crash leaves at most one, which the next writer removes
+NEW = b".new"  # ends the name of a temporary file; the name is fixed, so that the next writer removes it after a crash
 _CREATE = posix.O_WRONLY | posix.O_CREAT | posix.O_EXCL | posix.O_CLOEXEC | posix.O_NOFOLLOW
 
 
@@ -29,7 +29,7 @@ def replace(
         mode: the mode of the new file.
         suffix: the end of the temporary name; a file of that name is deleted first.
         sync: whether the content and the name must survive a power cut.
-        check: called just before the old file is replaced; False keeps it.
+        check: called just before the old file is replaced; if it returns False, the old file stays.
 
     Raises:
         OSError: it could not be written, or `check` returned False. The old file is unchanged.
@@ -56,7 +56,7 @@ def replace(
         try:
             posix.fsync(folder)
         except OSError:
-            pass  # some network file systems cannot; the file itself is synced
+            pass  # some network file systems cannot sync a folder; the file itself is synced
 
 
 def remove(folder: int, name: bytes) -> None:
@@ -72,7 +72,7 @@ def remove(folder: int, name: bytes) -> None:
 
 
 def make_private_folder(path: bytes) -> int:
-    """Create a folder of this user, each missing level with mode 0700, and return a descriptor of it.
+    """Create a folder and its missing parents with mode 0700, and return a descriptor of the folder.
 
     Args:
         path: the folder, an absolute path.

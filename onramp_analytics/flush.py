@@ -3,8 +3,8 @@
     python -m onramp_analytics.flush ROOT      the detached flusher, started by detached.py
 
 The rules are in `posthog/retry.py` (what happens to events after an answer, and when to try again) and
-`outbox/schedule.py` (when an event is due). `Run` walks the spool and applies them, and `posthog/sender.py` makes the
-requests.
+`outbox/schedule.py` (when an event is due). `Run` applies them to the queued events, one segment after another, and
+`posthog/sender.py` makes the requests.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ import random
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
-from dataclasses import asdict
+from contextlib import closing, suppress
+from dataclasses import asdict, dataclass
 from functools import partial
 
 from onramp_analytics import checkout, consent
-from onramp_analytics.detached import LINGER, LONGEST_LIFE, forget_begin
+from onramp_analytics.detached import LINGER, LONGEST_LIFE, record_end
 from onramp_analytics.errors import CouldNot, Misconfigured
 from onramp_analytics.outbox import history, locks, overview, schedule, segments
 from onramp_analytics.outbox.history import Counts, State
 from onramp_analytics.outbox.schedule import Calendar
-from onramp_analytics.outbox.segments import Newer, Pending, Segment
+from onramp_analytics.outbox.segments import Entry, Newer, Pending, Segment
 from onramp_analytics.posthog import destination
 from onramp_analytics.posthog.outcome import (
     ACCEPTED,
@@ -44,12 +44,35 @@ LOG_WAIT = 0.2  # seconds for the spool's lock; if it stays busy, the events are
 LOCK_WAIT = 2.0  # seconds for the previous flusher to end (race 5 of spool.py; 0 stranded in 3,000 rounds)
 
 
-class Run:
-    """One run over one spool. Its caller holds the flusher's lock.
+@dataclass(slots=True)
+class Reading:
+    """A segment while its events are sent.
 
     Attributes:
-        counts: what became of the events.
+        segment: the segment; its offset is the one in the name of the file.
+        end: the offset before which each event is done, or is a suspect.
+        kept_from: the offset of the first event that stays queued; None if none stays.
     """
+
+    segment: Segment
+    end: int
+    kept_from: int | None = None
+
+    def acknowledge(self, spool: Spool) -> None:
+        """Record on disk that the events before `end` are done."""
+        if self.end > self.segment.offset:
+            self.segment = segments.acknowledge(spool, self.segment, self.end)
+
+    def finish(self, spool: Spool) -> None:
+        """Delete the segment if all its events are done; otherwise record which ones are."""
+        if self.kept_from is None:
+            segments.discard(spool, self.segment)
+        else:
+            self.acknowledge(spool)
+
+
+class Run:
+    """One run over one spool; `counts` holds what became of the events. The caller must hold the flusher's lock."""
 
     def __init__(
         self, spool: Spool, root: bytes, sender: Sender, progress: Callable[[int], None], *, everything: bool
@@ -62,13 +85,10 @@ class Run:
         self._everything = everything
         self._published = checkout.published(root)
         self._calendar = Calendar.at(time.time())
-        self._segment = Segment(b"", 0)
-        self._left: set[bytes] = set()  # stems of segments that cannot be read, or hold events that are not due
-        self._doubts = 0
+        self._visited: set[bytes] = set()  # stems of the segments that this run has read, or could not open
+        self._refusals = 0  # requests that the server refused
         self._suspects: list[tuple[Pending, str]] = []  # in their order, with the server's reason; see `action`
-        self._young = 0  # the offset in this segment at which the first event to keep begins
-        self._end = 0  # the offset in this segment up to which events are done or suspects
-        self._parked: list[Callable[[], object]] = []  # finish the earlier segments once the suspects are settled
+        self._unfinished: list[Reading] = []  # segments to finish as soon as the suspects are settled
 
     def send_all(self) -> None:
         """Send until no event that is due is left.
@@ -79,11 +99,12 @@ class Run:
             OSError: a file cannot be used.
         """
         while True:
-            while segment := next((s for s in segments.waiting(self._spool) if s.stem not in self._left), None):
+            while segment := next((s for s in segments.waiting(self._spool) if s.stem not in self._visited), None):
                 self._drain(segment)
             # Race 5 of spool.py: first clear `not-before`, then look at the spool again.
             self._spool.hold_back(0)
-            claimed = segments.claim(self._spool) if self._is_worth_claiming() else None
+            must_claim = self._everything or overview.is_worth_claiming(self._spool, self._published, self._calendar)
+            claimed = segments.claim(self._spool) if must_claim else None
             if not claimed:
                 break
             self._spool.hold_back(time.time() + LONGEST_LIFE)
@@ -91,77 +112,63 @@ class Run:
         if self._suspects:
             raise nothing_accepted(self._suspects[-1][1])
 
-    def _is_worth_claiming(self) -> bool:
-        """Return whether the spool begins with an event to settle now; otherwise a claim would only move it."""
-        if self._everything:
-            return True
-        try:
-            with segments.open_spool(self._spool) as file:
-                first = next(overview.sendable(segments.read(file, self._published), Counts(), self._calendar), None)
-        except OSError:
-            return True  # it is missing or not ours, which the claim handles
-        return not first or self._calendar.is_due(first.event["timestamp"])
-
     def _drain(self, segment: Segment) -> None:
+        self._visited.add(segment.stem)
         try:
             file = segments.open_file(self._spool, segment.name, segment.offset)
         except OSError:
-            self._left.add(segment.stem)
             return
-        self._segment, self._end, self._young = segment, segment.offset, 0
+        reading = Reading(segment, segment.offset)
         with file:
-            for batch in overview.batches(self._due(segments.read(file, self._published))):
-                self._settle(batch)
-        self._acknowledge(self._young)  # so that lines that were dropped before it are not counted again
-        is_whole = segment.stem not in self._left
+            for batch in overview.batches(self._due(reading, segments.read(file, self._published))):
+                self._settle(reading, batch)
+        reading.end = max(reading.end, reading.kept_from or 0)  # so that dropped lines are not counted again
         if self._suspects:
-            self._left.add(segment.stem)
-            finish = segments.discard if is_whole else partial(segments.acknowledge, end=self._end)
-            self._parked.append(partial(finish, self._spool, self._segment))
-        elif is_whole:
-            segments.discard(self._spool, self._segment)
+            self._unfinished.append(reading)
+        else:
+            reading.finish(self._spool)
 
-    def _due(self, found: Iterable[Pending | Newer | None]) -> Iterator[Pending]:
+    def _due(self, reading: Reading, entries: Iterable[Entry]) -> Iterator[Pending]:
         """Yield the events before the first one that is not due; those after it are kept, too."""
-        for pending in overview.sendable(self._until_newer(found), self.counts, self._calendar):
+        for pending in overview.sendable(self._until_newer(reading, entries), self.counts, self._calendar):
             if not (self._everything or self._calendar.is_due(pending.event["timestamp"])):
-                self._left.add(self._segment.stem)
-                self._young = pending.start
+                reading.kept_from = pending.start
                 return
             yield pending
 
-    def _until_newer(self, found: Iterable[Pending | Newer | None]) -> Iterator[Pending | Newer | None]:
+    def _until_newer(self, reading: Reading, entries: Iterable[Entry]) -> Iterator[Entry]:
         """Yield the lines before the first one of a newer version of this program, which stays for the upgrade."""
-        for one in found:
-            if isinstance(one, Newer) and not self._calendar.has_expired(one.timestamp):
-                self._left.add(self._segment.stem)
-                self._young = one.start
+        for entry in entries:
+            if isinstance(entry, Newer) and not self._calendar.has_expired(entry.timestamp):
+                reading.kept_from = entry.start
                 self.counts.newer += 1
                 return
-            yield one
+            yield entry
 
-    def _settle(self, batch: list[Pending]) -> None:
+    def _settle(self, reading: Reading, batch: list[Pending]) -> None:
         """Send the events of the present identifier, and delete those of a former one."""
         distinct_id = require_consent(self._root).id
         present = [p for p in batch if p.event["distinct_id"] == distinct_id]
         if present:
-            self._send(present)
+            self._send(reading, present)
         self.counts.former_id += len(batch) - len(present)
-        self._acknowledge(batch[-1].end)
+        self._acknowledge(reading, batch[-1])
 
-    def _send(self, batch: list[Pending]) -> None:
+    def _send(self, reading: Reading, batch: list[Pending]) -> None:
         """Send a batch until each of its events is accepted, refused, or a suspect."""
         outcome = self._sender.send([p.event for p in batch])
-        self._doubts += ACTIONS[outcome.kind] == "split"
-        match action(outcome.kind, len(batch), accepted=self.counts.sent, doubts=self._doubts):
+        self._refusals += ACTIONS[outcome.kind] == "split"
+        match action(outcome.kind, len(batch), accepted=self.counts.sent, refusals=self._refusals):
             case "settle":
                 self._accept(batch)
+                self._acknowledge(reading, batch[-1])
+                self._progress(len(batch))
             case "split":
-                self._send(batch[: len(batch) // 2])
-                self._send(batch[len(batch) // 2 :])
+                self._send(reading, batch[: len(batch) // 2])
+                self._send(reading, batch[len(batch) // 2 :])
             case "refuse":
                 self._refuse(batch[0], outcome.reason)
-                self._acknowledge(batch[0].end)
+                self._acknowledge(reading, batch[0])
             case "suspect":
                 self._suspects.append((batch[0], outcome.reason))
             case "give up":
@@ -170,29 +177,27 @@ class Run:
                 raise Stop(outcome.kind, outcome.reason, outcome.retry_after)
 
     def _accept(self, batch: list[Pending]) -> None:
-        self._remember(batch, history.log_sent)
+        self._log(batch, history.log_sent)
         self.counts.sent += len(batch)
         for suspect, reason in self._suspects:
             self._refuse(suspect, reason)
-        for finish in self._parked:
-            finish()
+        for reading in self._unfinished:
+            reading.finish(self._spool)
         self._suspects.clear()
-        self._parked.clear()
-        self._acknowledge(batch[-1].end)
-        self._progress(len(batch))
+        self._unfinished.clear()
 
     def _refuse(self, event: Pending, reason: str) -> None:
-        self._remember([event], partial(history.log_refused, reason=reason))
+        self._log([event], partial(history.log_refused, reason=reason))
         self.counts.refused += 1
         self._progress(1)
 
-    def _acknowledge(self, end: int) -> None:
-        """Record that the events before `end` are done, unless one of them is a suspect."""
-        self._end = max(end, self._end)
-        if not self._suspects and self._end > self._segment.offset:
-            self._segment = segments.acknowledge(self._spool, self._segment, self._end)
+    def _acknowledge(self, reading: Reading, last: Pending) -> None:
+        """Record that the events up to `last` are done, unless one of them is a suspect."""
+        reading.end = max(reading.end, last.end)
+        if not self._suspects:
+            reading.acknowledge(self._spool)
 
-    def _remember(self, batch: list[Pending], log: Callable[[Spool, list[Pending]], None]) -> None:
+    def _log(self, batch: list[Pending], log: Callable[[Spool, list[Pending]], None]) -> None:
         """Log the events, unless their identifier was reset meanwhile (race 6 of spool.py)."""
         with suppress(OSError), locks.locked(self._spool, LOG_WAIT) as held:
             if held and consent.ask(os.environb, self._root).id == batch[0].event["distinct_id"]:
@@ -208,7 +213,7 @@ def run(
     everything: bool = False,
     at_once: bool = False,
 ) -> State:
-    """Do one run, save how it ended, and set when the next one may start. Hold the flusher's lock.
+    """Do one run, save how it ended, and set when the next one may start. The caller must hold the flusher's lock.
 
     Args:
         spool: what to send.
@@ -216,10 +221,10 @@ def run(
         seconds: how long the run may start new requests.
         progress: called with the number of events after each batch that is settled.
         everything: also send the events that are not due yet, since the user asked for it.
-        at_once: whether this checkout sends events at once, or once a day those that are due.
+        at_once: whether this checkout sends events at once; otherwise it sends the due ones once a day.
 
     Returns:
-        How it ended: `outcome` is ACCEPTED if no event is left that is to be sent now.
+        How it ended: `outcome` is ACCEPTED if no event is left to send now.
     """
     permission = consent.ask(os.environb, root)
     if not permission.on:
@@ -228,10 +233,8 @@ def run(
     before, now = history.load_state(spool), time.time()
     sender = Sender(root, seconds)
     work = Run(spool, root, sender, progress, everything=everything or at_once)
-    try:
+    with closing(sender):
         outcome = _outcome_of(work)
-    finally:
-        sender.close()
     state = State(
         at=now,
         outcome=outcome.kind,
@@ -240,7 +243,7 @@ def run(
         failures=before.failures + 1 if outcome.kind in BACK_OFF else 0,
         **asdict(work.counts),
     )
-    _wind_up(spool, before, state, outcome, at_once=at_once)
+    _finish(spool, before, state, outcome, at_once=at_once)
     return state
 
 
@@ -258,18 +261,17 @@ def _outcome_of(work: Run) -> Outcome:
     return Outcome(ACCEPTED)
 
 
-def _wind_up(spool: Spool, before: State, state: State, outcome: Outcome, *, at_once: bool) -> None:
-    forget_begin(spool)
+def _finish(spool: Spool, before: State, state: State, outcome: Outcome, *, at_once: bool) -> None:
+    record_end(spool)
     try:
         if outcome.kind == OFF:
             spool.release()
             return
-        if not (state.found_nothing and state.outcome == before.outcome == ACCEPTED):  # it would hide the previous run
+        if not (state.found_nothing and state.outcome == before.outcome == ACCEPTED):  # else it hides the previous run
             history.save_state(spool, state)
         segments.remove_abandoned(spool, time.time())
         if outcome.kind in BACK_OFF:
-            when = next_try(outcome, state.failures, time.time(), random.random())  # noqa: S311
-            spool.hold_back(when)
+            spool.hold_back(next_try(outcome, state.failures, time.time(), random.random()))  # noqa: S311
         elif outcome.kind == OUT_OF_TIME or at_once:
             spool.hold_back(0)
         else:
@@ -279,14 +281,11 @@ def _wind_up(spool: Spool, before: State, state: State, outcome: Outcome, *, at_
 
 
 def main() -> None:
-    """Run the detached flusher: send the events that are due, or leave them for the next one. Never prints."""
+    """Run the detached flusher: send the events that are due, or leave them for the next one. Print nothing."""
     root = os.fsencode(sys.argv[1])
     until = time.monotonic() + RUN  # a flusher is not a daemon
     spool = Spool(root)
-    with (
-        suppress(OSError),
-        locks.flusher_lock(spool, LOCK_WAIT) as held,
-    ):  # the folder is gone or not ours, which `status` shows
+    with suppress(OSError), locks.flusher_lock(spool, LOCK_WAIT) as held:  # OSError: the folder is gone or not ours
         if held:
             run(spool, root, until - time.monotonic(), at_once=sends_at_once(root))
 

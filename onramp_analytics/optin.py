@@ -1,4 +1,4 @@
-"""Opt in, opt out and change the identifier, and delete what must not outlive the change."""
+"""Opt in, opt out and change the identifier. Each of them deletes the files that must not stay after the change."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ REMOVED = dict.fromkeys(key for key in settings.KEYS if key != settings.ENABLED)
 
 
 @dataclass(frozen=True, slots=True)
-class Gone:
+class Deleted:
     """What was deleted: the number of queued events, and the identifier (empty if there was none)."""
 
     events: int
@@ -33,7 +33,7 @@ class Gone:
 def enable(root: bytes) -> int:
     """Write the user's consent, which counts only after `notice_was_shown`.
 
-    If `onramp.lock` was not written for this folder by this user, all our files in the folder are deleted first.
+    If `onramp.lock` holds no consent of this user for this folder, all our other files in the folder are deleted first.
 
     Returns:
         The number of queued events that were deleted.
@@ -82,17 +82,17 @@ def notice_was_shown(root: bytes) -> Consent:
     with _changing(root):
         settings.change(root, {settings.NOTICE_SHOWN: b"1"})
     launcher.remember(root)
-    now = consent.ask(os.environb, root)
-    if now.on:
+    current = consent.ask(os.environb, root)
+    if current.on:
         spool = Spool(root)
         with suppress(OSError):
             make_events.compare(root, os.environb)
             if spool.not_before() and history.load_state(spool).failures:
                 spool.hold_back(0)  # the settings may have been corrected, so the back-off no longer applies
-    return now
+    return current
 
 
-def was_told(root: bytes) -> None:
+def catalog_was_shown(root: bytes) -> None:
     """Record that the newest version of the catalog was shown to the user.
 
     Raises:
@@ -102,7 +102,7 @@ def was_told(root: bytes) -> None:
         settings.change(root, {settings.TOLD: b"%d" % events.VERSION})
 
 
-def reset_id(root: bytes) -> tuple[str, Gone]:
+def reset_id(root: bytes) -> tuple[str, Deleted]:
     """Give the installation a new identifier, and delete what is queued and logged under the old one.
 
     Returns:
@@ -121,19 +121,19 @@ def reset_id(root: bytes) -> tuple[str, Gone]:
         old = settings.parse(settings.load(root)).get(settings.CHECKOUT, b"")
         deleted = segments.count(spool)
         _write_state(root, bits)
-        make_events.never_again(spool)  # first, so that a new identifier that a kill leaves is never told everything
+        make_events.never_again(spool)  # before the new identifier is written, so that it never gets a full count
         settings.change(root, {settings.ID: new, settings.CHECKOUT: bits})
         segments.purge(spool, keep=(make_events.LIST, FLUSHER, STAMP))
         _delete_states(root, old, keep=bits)
-    return new.decode(), Gone(deleted, before.id)
+    return new.decode(), Deleted(deleted, before.id)
 
 
-def disable(root: bytes) -> Gone:
-    """Turn analytics off and delete everything but the choice. When this returns, no further event can be sent.
+def disable(root: bytes) -> Deleted:
+    """Turn analytics off, and delete everything except the choice. When this returns, no further event can be sent.
 
     Raises:
-        CouldNot: the choice cannot be written, a flusher does not end, or a file cannot be deleted. Analytics are off
-            in the last two cases.
+        CouldNot: the choice cannot be written; or analytics are off, but a flusher does not end or a file cannot be
+            deleted.
     """
     refuse_root(root)
     before, spool = consent.ask(os.environb, root), Spool(root)
@@ -142,11 +142,11 @@ def disable(root: bytes) -> Gone:
         launcher.forget(root)  # if it stays, it has no effect, since make checks the consent first
     _withdraw(root)
     _delete(spool)
-    return Gone(deleted, before.id)
+    return Deleted(deleted, before.id)
 
 
 def _withdraw(root: bytes) -> None:
-    """Delete the file in the state folder, without which the consent does not count, and write the choice."""
+    """Withdraw the consent: delete its file in the state folder, and write the choice into `onramp.lock`."""
     if not os.path.lexists(os.path.join(root, b"onramp.lock")) and consent.ENABLED_VARIABLE not in os.environb:
         return  # otherwise the variable would turn analytics on with the next command
     _delete_states(root, settings.parse(settings.load(root)).get(settings.CHECKOUT, b""))
@@ -176,8 +176,8 @@ def _delete(spool: Spool) -> None:
 
 
 def _end_flusher(spool: Spool, held: ExitStack) -> None:
-    """End the flushers of this checkout, and hold their lock, so that no other one starts."""
-    deadline = time.monotonic() + locks.LONGEST_GOODBYE
+    """End the flushers of this checkout, and take their lock, so that no other one can start."""
+    deadline = time.monotonic() + locks.LONGEST_END
     while True:
         ended = locks.end_flushers(spool, patience=max(deadline - time.monotonic(), 0.0))
         try:
@@ -196,7 +196,7 @@ def _permitted(root: bytes) -> Consent:
     """Return the present consent.
 
     Raises:
-        CouldNot: it cannot be changed here: DO_NOT_TRACK is set, or the checkout belongs to another user.
+        CouldNot: the consent cannot be changed: DO_NOT_TRACK is set, or this is root in another user's checkout.
     """
     refuse_root(root)
     if consent.do_not_track(os.environb):
@@ -216,7 +216,7 @@ def refuse_root(root: bytes) -> None:
     """Refuse to run as root in the checkout of another user.
 
     Raises:
-        CouldNot: this is root, and the checkout belongs to another user. Names the user and the command to run.
+        CouldNot: this is root, and the checkout belongs to another user. The error names both and the command to run.
     """
     if not consent.is_another_users(root):
         return
@@ -228,7 +228,7 @@ def refuse_root(root: bytes) -> None:
 
 
 def _agreement(root: bytes) -> dict[bytes, bytes | None]:
-    """Return the settings that the notice shows: the version of the catalog, where events are sent, and how often."""
+    """Return the settings that the user agrees to: the catalog's version, the destination, and how often to send."""
     try:
         where = destination.of(root, os.environ).agreement.encode()
     except Misconfigured:
@@ -240,8 +240,8 @@ def _agreement(root: bytes) -> dict[bytes, bytes | None]:
     }
 
 
-def _id(now: Consent) -> bytes:
-    return now.id.encode() or _new_id()
+def _id(current: Consent) -> bytes:
+    return current.id.encode() or _new_id()
 
 
 def _new_id() -> bytes:
@@ -265,9 +265,10 @@ def _write_state(root: bytes, bits: bytes) -> None:
 
 
 def _delete_states(root: bytes, bits: bytes, keep: bytes = b"") -> None:
-    """Delete the files that lead to this checkout, so that no older `onramp.lock` counts again, but the one to `keep`.
+    """Delete the state files that lead to this checkout, except `keep`, so that no older `onramp.lock` counts again.
 
-    The file of the present bits goes unless it leads to another checkout that is still there: this one was copied.
+    The file named `bits` is deleted even if it leads nowhere. If it leads to another checkout, it stays: this checkout
+    is a copy of that one.
     """
     folder = os.path.dirname(consent.state_file(os.environb, b"0" * 32) or b"")
     with suppress(OSError):
@@ -278,7 +279,7 @@ def _delete_states(root: bytes, bits: bytes, keep: bytes = b"") -> None:
 
 
 def _leads_to(root: bytes, path: bytes, *, otherwise: bool) -> bool:
-    """Return whether a file of the state folder leads to this checkout; `otherwise` where it leads nowhere."""
+    """Return whether a state file leads to this checkout; `otherwise` if the folder that it names does not exist."""
     with suppress(OSError, ValueError):
         there = checkout.read(path, owner=os.geteuid()).removesuffix(b"\n")
         return os.path.samefile(there, root) if os.path.exists(there) else otherwise

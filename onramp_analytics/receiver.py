@@ -34,8 +34,8 @@ class Request:
         line: the request line, "POST /batch/ HTTP/1.1".
         headers: (name, value) pairs in their order.
         raw: the body as it was received.
-        body: the body, decompressed; empty if it cannot be decompressed.
-        at: when it was complete, in seconds since 1970.
+        body: the decompressed body; empty if it cannot be decompressed.
+        at: when the request was complete, in seconds since 1970.
     """
 
     line: str
@@ -48,10 +48,10 @@ class Request:
     def json(self) -> dict[str, Any]:
         """The body as a JSON object; empty if it is not one."""
         try:
-            found = json.loads(self.body)
+            value = json.loads(self.body)
         except ValueError:
             return {}
-        return found if isinstance(found, dict) else {}
+        return value if isinstance(value, dict) else {}
 
     @property
     def events(self) -> list[Any]:
@@ -62,15 +62,15 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What to answer.
+    """An answer to a request.
 
     Attributes:
         status: the HTTP status.
         body: the body.
-        headers: (name, value) pairs besides the length; without any, the body is plain text.
+        headers: (name, value) pairs besides the length; if empty, the body is sent as plain text.
         delay: seconds to wait before the answer.
         drip: seconds to wait before each byte of the body.
-        drop: reset the connection without an answer.
+        drop: whether to reset the connection instead of answering.
     """
 
     status: int = 200
@@ -153,12 +153,12 @@ class Receiver:
         self._server.server_close()
 
     def answer_next(self, *answers: Answer) -> None:
-        """Answer each of the next requests with one of these."""
+        """Answer the next requests with these answers, one each."""
         with self._changed:
             self._next.extend(answers)
 
     def answer_always(self, choose: Choice) -> None:
-        """Let `choose` answer each request from now on; None means as PostHog would."""
+        """Let `choose` answer each request from now on; if it returns None, answer like PostHog."""
         with self._changed:
             self._choose = choose
 
@@ -186,7 +186,7 @@ class Receiver:
             self._changed.notify_all()
 
     def sleep(self, seconds: float) -> None:
-        """Wait, but not after the receiver has stopped."""
+        """Wait for this number of seconds, or until the receiver stops."""
         self._closing.wait(seconds)
 
 
@@ -227,7 +227,7 @@ def _handler(receiver: Receiver) -> type[BaseHTTPRequestHandler]:  # noqa: C901 
                 self.wfile.write(bytes([byte]))
 
         def _reset(self) -> None:
-            """Close with a RST, like a machine that crashed."""
+            """Close the connection with a TCP reset, like a machine that crashed."""
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self.close_connection = True
             self.connection.close()

@@ -1,4 +1,4 @@
-"""Start the flusher, detached from make, its terminal and its descriptors, with a single spawn."""
+"""Start the flusher with one `posix_spawn`, detached from make and from its terminal."""
 
 import posix
 import sys
@@ -24,7 +24,7 @@ _IN_DOCKER = b"/.dockerenv"
 
 _NULL = b"/dev/null"
 _STREAMS = [(posix.POSIX_SPAWN_OPEN, fd, _NULL, posix.O_RDWR, 0) for fd in (0, 1, 2)]
-_started: set[int] = set()  # children whose exit status was not collected yet
+_started: set[int] = set()  # children whose exit status has not been collected yet
 
 
 def start_flusher(spool: Spool, environ: "Mapping[bytes, bytes]") -> None:
@@ -40,16 +40,16 @@ def start_flusher(spool: Spool, environ: "Mapping[bytes, bytes]") -> None:
     if spool.root == _SIETCH_ROOT and posix.access(_IN_DOCKER, posix.F_OK):
         return
     kept = {name: environ[name] for name in KEPT if name in environ}
-    first_life = __file__.removesuffix("spawn.py") + "detached.py"
-    command: list[str | bytes] = [sys.executable, "-IS", first_life, spool.root]
+    script = __file__.removesuffix("spawn.py") + "detached.py"
+    command: list[str | bytes] = [sys.executable, "-IS", script, spool.root]
     _started.add(_spawn(command, kept))
 
 
 def _spawn(command: "list[str | bytes]", environ: "Mapping[bytes, bytes]") -> int:
-    """Start a process in a new session, out of reach of Ctrl-C at this terminal, and return its pid.
+    """Start a process in a new session, so that Ctrl-C in this terminal does not reach it, and return its pid.
 
-    It is spawned and not forked, since the caller may have threads. `detached.py` forks again, so that the flusher is
-    not the leader of the session.
+    It is spawned and not forked, since the caller may have threads. `detached.py` then forks, so that the flusher does
+    not lead the session.
     """
     how = {"file_actions": _STREAMS, "setsigmask": ()}
     try:

@@ -128,7 +128,14 @@ class Checkout:
 
 
 def flushers_of(checkout: Checkout) -> list[int]:
-    """The detached flushers of a checkout, including those that linger."""
+    """The detached flushers of a checkout, including those that linger.
+
+    One look can miss a flusher that forks meanwhile: the parent has ended, and the child is not listed yet.
+    """
+    return _flushers_of(checkout) or _flushers_of(checkout)
+
+
+def _flushers_of(checkout: Checkout) -> list[int]:
     found = []
     for entry in Path("/proc").glob("[0-9]*/cmdline"):
         with suppress(OSError):

@@ -221,13 +221,15 @@ class OnRamp:
 
     def wait_for(self, count: int) -> list[tuple[str, dict[str, Any]]]:
         """Wait for this number of events, and return all events."""
-        wait_until(lambda: len(self.events()) >= count, f"{count} events in the spool")
+        wait_until(lambda: len(self.events()) >= count, f"{count} queued events")
         return self.events()
 
     def events(self) -> list[tuple[str, dict[str, Any]]]:
-        """Everything in the spool: (event, its own properties)."""
+        """The queued events, also those that were spilled: (event, its own properties)."""
         spool = self.path / "onramp.spool"
         lines = spool.read_text().splitlines() if spool.exists() else []
+        for spilled in sorted((self.path / "onramp.spool.d").glob("*-*.0")):
+            lines += spilled.read_text().splitlines()
         return [(e["event"], {k: v for k, v in e["properties"].items() if k[0] != "$"}) for e in map(json.loads, lines)]
 
     def git(self, *words: str) -> str:

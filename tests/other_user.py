@@ -1,6 +1,6 @@
-"""What a test does as another user, it does with a copy that this user can reach.
+"""Run code as another user, with a copy of the package that this user can read.
 
-A clone may lie in a folder that only its owner may enter (root's home, `mktemp -d`), and so may the interpreter.
+The clone or the interpreter may be in a folder that only its owner can enter (root's home, `mktemp -d`).
 """
 
 from __future__ import annotations

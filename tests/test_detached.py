@@ -50,7 +50,7 @@ def test_it_is_an_orphan_in_a_session_that_it_does_not_lead_without_a_terminal(l
 
 
 def reapers() -> list[int]:
-    """Processes that adopt orphans instead of init: a container's or a user's service manager."""
+    """The processes that adopt orphans: init, or the service manager of a container or a user."""
     found, pid = [], os.getpid()
     while pid > 1:
         pid = int(stat_of(pid)[1])
@@ -175,7 +175,7 @@ def test_a_back_off_holds_back_the_next_flusher(opted_in: Checkout, receiver: Re
 
 @pytest.fixture
 def slow(opted_in: Checkout, receiver: Receiver) -> Iterator[Checkout]:
-    """A checkout whose flusher lives for long, since the receiver takes its time; it is killed in the end."""
+    """A checkout whose flusher runs for a long time, since the receiver answers slowly. It is killed at the end."""
     receiver.answer_always(lambda _request: Answer(200, OK.body, delay=20))
     yield opted_in
     wait_until(lambda: flushers_of(opted_in), "the flusher is alive, or the test has shown nothing")

@@ -22,7 +22,7 @@ BEGIN = 1_790_000_000.0  # any time
 
 
 def half() -> float:
-    """A linger lasts three seconds then; the pauses between tries one and two, and the first back-off thirty."""
+    """The middle of all random numbers: then a linger lasts three seconds, and the first back-off thirty."""
     return 0.5
 
 
@@ -108,7 +108,7 @@ class Flapping(World):
 
 
 class Product:
-    """A host with the real spool, whose clock goes on only where the product waits."""
+    """A host with the real spool, whose clock advances only when the product waits."""
 
     def __init__(self, checkout: Checkout, commands: list[float], world: World) -> None:
         self.requests: list[float] = []

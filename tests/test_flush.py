@@ -47,7 +47,7 @@ def fill(checkout: Checkout, count: int, *, first: int = 0, distinct_id: str = I
 
 
 def run(checkout: Checkout, seconds: float = 20.0, *, everything: bool = False, at_once: bool = True) -> State:
-    """Run as a flusher does after it has taken its lock."""
+    """Do one run, as the flusher does after it has taken its lock."""
     os.close(checkout.spool.make_folder())
     with locks.flusher_lock(checkout.spool) as held:
         assert held

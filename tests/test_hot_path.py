@@ -21,7 +21,7 @@ CHEAP = {"builtins", "fcntl", "posix", "sys", "time"}
 
 
 def imports_at_load(module: str) -> set[str]:
-    """The modules that a module imports when it is loaded; our own without the name of the package."""
+    """The modules that a module imports when it is loaded. Our own are named without the package."""
     tree = ast.parse((PACKAGE / (module.replace(".", "/") + ".py")).read_text())
     found: set[str] = set()
     for node in _statements(tree.body):

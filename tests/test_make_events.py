@@ -138,12 +138,9 @@ def enable(checkout: Checkout, *links: str) -> None:
 
 
 def queued(checkout: Checkout) -> list[tuple[str, ...]]:
-    """The events of the spool: (event, its own values)."""
-    lines = (
-        Path(os.fsdecode(checkout.spool.file)).read_text().splitlines() if os.path.exists(checkout.spool.file) else []
-    )
-    found = [json.loads(line) for line in lines]
-    return [(e["event"], *(str(v) for k, v in e["properties"].items() if k[0] != "$")) for e in found]
+    """The queued events, also those that were spilled: (event, its own values)."""
+    recorded = [json.loads(line) for file in segments.pending_files(checkout.spool) for line in file]
+    return [(e["event"], *(str(v) for k, v in e["properties"].items() if k[0] != "$")) for e in recorded]
 
 
 def test_the_first_comparison_is_with_nothing(here: Checkout) -> None:

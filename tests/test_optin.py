@@ -129,7 +129,7 @@ HOLD = (
 def test_disable_ends_no_process_that_merely_holds_the_lock(
     here: Checkout, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
-    monkeypatch.setattr(locks, "LONGEST_GOODBYE", 0.5)
+    monkeypatch.setattr(locks, "LONGEST_END", 0.5)
     here.hold_back_flusher()
     path = os.fsdecode(locks.flusher_path(here.spool))
     with subprocess.Popen([sys.executable, "-c", HOLD, path, how], stdout=subprocess.PIPE) as holder:
@@ -161,7 +161,7 @@ def test_disable_ends_a_process_whose_command_line_is_an_uploaders_and_no_other(
         subprocess.Popen([sys.executable, "-c", "import time; time.sleep(300)", str(script), str(opted_in.path)]),
     ]
     try:
-        wait_until(lambda: list(locks.flushers(opted_in.spool)) == [ours.pid], "the uploader is found")
+        wait_until(lambda: list(locks.flushers(opted_in.spool)) == [ours.pid], "the flusher is found")
 
         opted_in.run("disable")
 

@@ -216,7 +216,7 @@ done"""
 
 
 def project_with(folder: Path, *programs: str, **scripts: str) -> dict[str, str]:
-    """Copy what make needs into a folder, and return an environment with these programs, and with stubs for others."""
+    """Copy what make needs into a folder. Return an environment with these programs, and with stubs for all others."""
     for name in ("Makefile", "pyproject.toml", "constraints.txt", "onramp_analytics/__init__.py", INCLUDED):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(REPOSITORY / name, folder / name)

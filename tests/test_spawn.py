@@ -1,4 +1,4 @@
-"""When a flusher is started, with which environment, and that no zombie stays."""
+"""When a flusher is started, with which environment, and that no zombie process stays."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[tuple[list[str | bytes], di
 Started = list[tuple[list[str | bytes], dict[bytes, bytes]]]
 
 
-def test_the_command_names_the_checkout_and_keeps_only_what_the_uploader_needs(
+def test_the_command_names_the_checkout_and_keeps_only_what_the_flusher_needs(
     checkout: Checkout, started: Started
 ) -> None:
     environ = {b"HOME": b"/home/me", b"AWS_SECRET_ACCESS_KEY": b"bait", b"https_proxy": b"http://proxy"}
@@ -39,8 +39,8 @@ def test_the_command_names_the_checkout_and_keeps_only_what_the_uploader_needs(
     spawn.start_flusher(checkout.spool, environ)
 
     ((command, kept),) = started
-    first_life = str(Path(spawn.__file__).with_name("detached.py"))
-    assert command == [sys.executable, "-IS", first_life, checkout.root]
+    script = str(Path(spawn.__file__).with_name("detached.py"))
+    assert command == [sys.executable, "-IS", script, checkout.root]
     assert kept == {b"HOME": b"/home/me", b"https_proxy": b"http://proxy"}
 
 

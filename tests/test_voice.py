@@ -1,4 +1,4 @@
-"""The voice: words that a reader of plain technical English would stop at are in no document, message or comment."""
+"""The voice: no document, message or comment contains a word that a reader of plain technical English would stop at."""
 
 from __future__ import annotations
 

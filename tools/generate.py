@@ -63,7 +63,7 @@ _WIDTH = 72  # columns: with man's own indent it fits a terminal of 80
 
 
 def generated() -> dict[str, str]:
-    """Return every generated file but docs/cli.md, which takes some seconds: its path and its content."""
+    """Return the path and the content of every generated file, except docs/cli.md, which takes some seconds."""
     about = (REPOSITORY / "docs/analytics.md").read_text()
     about = _CATALOG.sub(lambda found: f"{found[1]}{markdown()}\n{found[2]}", about)
     return {
@@ -74,7 +74,7 @@ def generated() -> dict[str, str]:
 
 
 def completion(shell: type[ShellComplete]) -> str:
-    """Return the script that teaches a shell the commands."""
+    """Return the completion script of a shell."""
     found = shell(commands, {}, PROGRAM, f"_{PROGRAM.replace('-', '_').upper()}_COMPLETE")
     return (found.source_template % found.source_vars()).strip() + "\n"
 

@@ -1,8 +1,8 @@
 """A plugin for coverage, for `make cover`: it measures processes that run without `site`.
 
-The flusher's first life and what make runs are `python -IS …` with an environment cut down to what they need. So that
-they are measured, `sys.executable` becomes a script that leaves out -IS and says to coverage what to do; and coverage
-saves what it has before `posix` ends or replaces a process, as it does for `os`.
+`detached.py` and the tracker that make starts run as `python -IS …`, with only the variables that they need. Coverage
+cannot start in such a process. So `sys.executable` is replaced by a script that leaves out -IS and sets coverage's
+variables. Coverage also saves its data before `posix` ends or replaces a process, as it does for `os`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ exec {python} "$@"
 
 
 def coverage_init(_registry: object, _options: object) -> None:
-    """Take the place of `sys.executable` in this process; coverage calls it in every one that it measures."""
+    """Replace `sys.executable` in this process. Coverage calls this function in every process that it measures."""
     config = os.environ.get("COVERAGE_PROCESS_CONFIG")
     if config and sys.executable != str(MEASURED):
         _write(_SCRIPT.format(config=shlex.quote(config), python=shlex.quote(sys.executable)))

@@ -30,7 +30,7 @@ SESSION = (
 
 
 def main(picture: Path) -> None:
-    """Play the session and write the picture."""
+    """Run the session and write the picture."""
     with tempfile.TemporaryDirectory() as folder, Receiver() as receiver, open(os.devnull, "w") as nowhere:
         console = Console(record=True, width=WIDTH, file=nowhere, force_terminal=True)
         onramp = build(Path(folder), os.environ, installed=True)

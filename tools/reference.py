@@ -205,7 +205,7 @@ def _sections(examples: dict[str, str]) -> Iterator[str]:
 
 
 def help_of(name: str, width: int = 80) -> str:
-    """Return the help of a command, without the line about `--help`, which each has."""
+    """Return the help of a command, without the line about `--help`, which all commands share."""
     top = click.Context(commands, info_name="onramp-analytics", **commands.context_settings)
     context = click.Context(commands.commands[name], parent=top, info_name=name, terminal_width=width)
     text = re.sub(r"^ +-h, --help .*\n?", "", context.get_help(), flags=re.MULTILINE)
@@ -213,7 +213,7 @@ def help_of(name: str, width: int = 80) -> str:
 
 
 def _compare(name: str, documented: list[str], found: Any) -> None:
-    """Compare the documented keys with those of a real object; `*` stands for every key, and `[]` for an item."""
+    """Compare the documented keys with those of a real object. `*` stands for any key, and `[]` for an item."""
     for parent in {key.rpartition(".")[0] for key in documented}:
         here = {key.rpartition(".")[2] for key in documented if key.rpartition(".")[0] == parent}
         real = set(_at(found, parent))
@@ -231,7 +231,7 @@ def _at(found: Any, path: str) -> Any:
 
 
 class Session:
-    """One session with every command, and what is replaced in its output."""
+    """One session with every command, and the replacements in its output."""
 
     def __init__(self) -> None:
         self._uuids: dict[str, str] = {}
@@ -240,7 +240,7 @@ class Session:
         self._objects: dict[str, Any] = {}
 
     def play(self) -> tuple[dict[str, str], dict[str, Any]]:
-        """Return the example of each command, and an object of each that prints JSON."""
+        """Run the session. Return the example of each command, and an object of each command that prints JSON."""
         with tempfile.TemporaryDirectory(dir="/tmp") as folder, Receiver() as receiver:
             self._play(Path(folder), receiver)
         return self._examples, self._objects
@@ -305,7 +305,7 @@ class Session:
         self._examples[words[0]] = self._clean(f"$ onramp-analytics {' '.join(words)}\n{said}")
 
     def _pipe(self, place: Checkout, name: str, into: str) -> None:
-        """Run a command of which only a part is shown."""
+        """Run a command of whose output only a part is shown."""
         command = ["sh", "-c", f"{COMMAND} {name} | {into}"]
         done = subprocess.run(command, cwd=place.path, env=place.env, capture_output=True, text=True, check=True)
         self._examples[name] = self._clean(f"$ onramp-analytics {name} | {into}\n{done.stdout}")
@@ -334,7 +334,7 @@ def _tomorrow() -> float:
 
 
 def _day(found: re.Match[str]) -> str:
-    """Return a day as far from that of the examples as it is from today."""
+    """Return the day of the examples that corresponds to a day relative to today."""
     words = found[0]
     try:
         day = datetime.strptime(words, "%Y-%m-%d" if "-" in words else "%d %B %Y").date()  # noqa: DTZ007

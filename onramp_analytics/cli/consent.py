@@ -62,7 +62,7 @@ def notice(context: click.Context) -> None:
             click.echo(notice_text(root), err=True)
             optin.notice_was_shown(root)
         elif now.on and now.told < events.VERSION:
-            optin.was_told(root)
+            optin.catalog_was_shown(root)
             click.echo(
                 "OnRamp analytics can record new events or properties, but only if you agree. "
                 "To see them, run `onramp-analytics events --new`; to agree, run `make analytics-enable`.",

@@ -1,7 +1,6 @@
 """Keep the history of the flusher's runs: how the last one ended, which events were sent, and which were refused.
 
-The history is only shown and never relied upon: if a file is lost or damaged, entries in a list are missing, or the
-back-off starts again.
+No event depends on the history. If a file is lost or damaged, the lists lack entries, or the back-off starts again.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ SENT_BYTES = 1 << 20  # a larger log of sent events is cut; 1,000 events take le
 REFUSED_KEPT = 100  # events, see docs/protocol.md
 REFUSED_BYTES = 1 << 17
 _APPEND = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
-MOST_FAILURES = 1_000  # a damaged file may hold more; the back-off stops growing long before
+MOST_FAILURES = 1_000  # limits what a damaged file can contain; the back-off stops growing long before
 
 
 @dataclass(slots=True)
@@ -54,9 +53,9 @@ class Counts:
     newer: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class State:
-    """How the last run ended.
+@dataclass(slots=True)
+class State(Counts):
+    """How the last run ended, and what became of its events.
 
     Attributes:
         at: when it ended, in seconds since 1970; 0 if there was no run.
@@ -64,7 +63,6 @@ class State:
         reason: the reason, for the user.
         last_sent_at: when events were last accepted, in seconds since 1970; 0 if never.
         failures: the number of consecutive failed runs, which sets the back-off.
-        sent, skipped, refused, expired, from_the_future, former_id, newer: see `Counts`.
     """
 
     at: float = 0.0
@@ -72,13 +70,6 @@ class State:
     reason: str = ""
     last_sent_at: float = 0.0
     failures: int = 0
-    sent: int = 0
-    skipped: int = 0
-    refused: int = 0
-    expired: int = 0
-    from_the_future: int = 0
-    former_id: int = 0
-    newer: int = 0
 
     @property
     def found_nothing(self) -> bool:
@@ -88,8 +79,8 @@ class State:
 
 def load_state(spool: Spool) -> State:
     """Return how the last run ended; values that are missing or damaged get their defaults."""
-    found = next(iter(_entries(spool, STATE)), {})
-    good = {f.name: found[f.name] for f in fields(State) if _fits(found.get(f.name), f.default)}
+    stored = next(iter(_entries(spool, STATE)), {})
+    good = {f.name: stored[f.name] for f in fields(State) if _fits(stored.get(f.name), f.default)}
     state = State(**good)
     return replace(state, failures=min(max(state.failures, 0), MOST_FAILURES))
 
@@ -108,10 +99,10 @@ def save_state(spool: Spool, state: State) -> None:
 def unfinished(spool: Spool) -> int:
     """Return how many flushers began since one last finished, including a running one."""
     try:
-        found = os.lstat(os.path.join(spool.folder, BEGUN))
+        info = os.lstat(os.path.join(spool.folder, BEGUN))
     except OSError:
         return 0
-    return found.st_size if stat.S_ISREG(found.st_mode) else 0
+    return info.st_size if stat.S_ISREG(info.st_mode) else 0
 
 
 def log_sent(spool: Spool, batch: list[Pending]) -> None:
@@ -143,13 +134,13 @@ def paths(spool: Spool) -> list[bytes]:
 
 
 def _entries(spool: Spool, name: bytes) -> list[dict[str, Any]]:
-    found = []
+    entries = []
     for line in _lines(spool, name):
         with suppress(ValueError, RecursionError):
             entry = json.loads(line)
             if isinstance(entry, dict):
-                found.append(entry)
-    return found
+                entries.append(entry)
+    return entries
 
 
 def _lines(spool: Spool, name: bytes) -> Iterator[bytes]:
@@ -160,18 +151,18 @@ def _lines(spool: Spool, name: bytes) -> Iterator[bytes]:
 def _append(spool: Spool, name: bytes, lines: bytes, *, largest: int, kept: int) -> None:
     """Add lines to a log, and cut it to the newest `kept` if it is larger than `largest` bytes.
 
-    Errors are ignored: a log that cannot be written (disk full) must not prevent the acknowledgement of events.
+    Errors are ignored, since a log that cannot be written must not prevent the acknowledgement of events.
     """
     with suppress(OSError), opened(spool) as folder:
         if folder is None:
             return
         fd = os.open(name, _APPEND, 0o600, dir_fd=folder)
         with open(fd, "wb") as file:
-            found = os.fstat(fd)
-            if found.st_nlink != 1 or not is_ours(found):
+            info = os.fstat(fd)
+            if info.st_nlink != 1 or not is_ours(info):
                 return
             file.write(lines)
-        if found.st_size + len(lines) > largest:
+        if info.st_size + len(lines) > largest:
             with open_file(spool, name) as file:
                 newest = deque(file, kept)
             files.replace(folder, name, b"".join(newest))

@@ -1,4 +1,4 @@
-"""Take the spool's lock, which trackers hold for microseconds, and the flusher's, which it holds until it ends."""
+"""Take the two locks: trackers hold the spool's for microseconds, and a flusher holds its own for a whole run."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from onramp_analytics.spool import Spool, is_ours
 
 FLUSHER = b"flusher.lock"
 POLL = 0.01  # seconds between two tries for the flusher's lock
-LONGEST_GOODBYE = 30.0  # seconds that a flusher may take to end after a signal
+LONGEST_END = 30.0  # seconds that a flusher may take to end after a signal
 
 
 @contextmanager
 def locked(spool: Spool, timeout: float = 2.0) -> Iterator[bool]:
-    """Hold the spool's lock, as the trackers do.
+    """Hold the spool's lock during the block.
 
     Args:
         spool: the spool.
@@ -42,7 +42,7 @@ def locked(spool: Spool, timeout: float = 2.0) -> Iterator[bool]:
 
 @contextmanager
 def flusher_lock(spool: Spool, timeout: float = 2.0) -> Iterator[bool]:
-    """Hold the flusher's lock, as `locked` does for the spool's. The folder must exist.
+    """Hold the flusher's lock during the block, as `locked` holds the spool's. The folder must exist.
 
     Raises:
         OSError: the folder is missing or not ours, or the lock is not a regular file.
@@ -50,10 +50,10 @@ def flusher_lock(spool: Spool, timeout: float = 2.0) -> Iterator[bool]:
     folder = spool.open_folder()
     try:
         with suppress(FileNotFoundError):
-            found = os.stat(FLUSHER, dir_fd=folder, follow_symlinks=False)
-            if not stat.S_ISREG(found.st_mode) or not is_ours(found):
+            info = os.stat(FLUSHER, dir_fd=folder, follow_symlinks=False)
+            if not stat.S_ISREG(info.st_mode) or not is_ours(info):
                 raise FileExistsError(17, "not a file of ours", flusher_path(spool))
-        # By the path of the descriptor, so that filelock opens the lock in the folder that was checked.
+        # The path goes through the descriptor, so that filelock opens the lock in the folder that was checked.
         lock = FileLock(
             f"/proc/self/fd/{folder}/{os.fsdecode(FLUSHER)}", timeout=timeout, poll_interval=POLL, mode=0o600
         )
@@ -76,20 +76,20 @@ def flusher_path(spool: Spool) -> bytes:
 
 
 def flusher_is_alive(spool: Spool) -> bool:
-    """Return whether a flusher is running: one holds the lock."""
+    """Return whether a flusher is running, which holds its lock."""
     try:
-        os.lstat(flusher_path(spool))  # so that asking does not create it
+        os.lstat(flusher_path(spool))  # if there is no lock file, do not create one
         with flusher_lock(spool, timeout=0) as held:
             return not held
     except OSError:
         return False
 
 
-def end_flushers(spool: Spool, *, patience: float = LONGEST_GOODBYE) -> bool:
+def end_flushers(spool: Spool, *, patience: float = LONGEST_END) -> bool:
     """End this user's flushers of a checkout. A flusher that is killed loses no event.
 
-    They are found by their command line, and not by which process holds the lock: any process may have inherited its
-    descriptor, and a flusher whose folder was deleted by hand holds none that can be found.
+    They are found by their command line, since the lock would not lead to them: another process may have inherited its
+    descriptor, and the folder with the lock file may have been deleted.
 
     Returns:
         False if one is still running after `patience` seconds.
@@ -106,7 +106,7 @@ def end_flushers(spool: Spool, *, patience: float = LONGEST_GOODBYE) -> bool:
 
 
 def flushers(spool: Spool) -> Iterator[int]:
-    """Yield this user's flushers of a checkout as process ids, including those that linger."""
+    """Yield the process ids of this user's flushers of a checkout, including those that still linger."""
     for pid in filter(str.isdigit, os.listdir("/proc")):
         with suppress(OSError):
             if int(pid) != os.getpid() and os.stat(f"/proc/{pid}").st_uid == os.geteuid():
@@ -117,7 +117,7 @@ def flushers(spool: Spool) -> Iterator[int]:
 
 
 def is_flusher(words: list[bytes], root: bytes) -> bool:
-    """Return whether `spawn.py` or `detached.py` starts this command line for a checkout."""
+    """Return whether a command line is one that `spawn.py` or `detached.py` starts for a checkout."""
     ours = words[1:3] == [b"-IS", words[2] if words[2:3] and words[2].endswith(b"/detached.py") else b""]
     if not (ours or words[1:4] == [b"-E", b"-m", b"onramp_analytics.flush"]):
         return False
@@ -125,7 +125,7 @@ def is_flusher(words: list[bytes], root: bytes) -> bool:
 
 
 def _is_same_folder(path: bytes, root: bytes) -> bool:
-    """Return whether two paths lead to one folder: make starts a flusher by the real one, and shells keep links."""
+    """Return whether two paths lead to the same folder. Make passes the real path; a shell keeps links."""
     try:
         return os.path.samefile(path, root)
     except OSError:

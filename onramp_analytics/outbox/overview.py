@@ -1,4 +1,4 @@
-"""Show what is in a checkout: queued events, sent events, and how the last run ended. All commands share this view."""
+"""Read what is in a checkout: queued events, sent events, and how the last run ended. Nothing here changes a file."""
 
 from __future__ import annotations
 
@@ -11,46 +11,56 @@ from onramp_analytics import checkout
 from onramp_analytics.outbox import history, locks, segments
 from onramp_analytics.outbox.history import Counts, State
 from onramp_analytics.outbox.schedule import Calendar
-from onramp_analytics.outbox.segments import Newer, Pending
+from onramp_analytics.outbox.segments import Entry, Newer, Pending
 from onramp_analytics.spool import Spool
 
 MOST_EVENTS, MOST_BYTES = 100, 1 << 20  # in one request, see docs/protocol.md
 
 
-def sendable(found: Iterable[Pending | Newer | None], counts: Counts, calendar: Calendar) -> Iterator[Pending]:
+def sendable(entries: Iterable[Entry], counts: Counts, calendar: Calendar) -> Iterator[Pending]:
     """Yield the events that can be sent, now or later.
 
     Args:
-        found: what `segments.read` yields.
-        counts: counts the others.
+        entries: what `segments.read` yields.
+        counts: increased for every entry that cannot be sent.
         calendar: the calendar of the present time.
     """
-    for pending in found:
-        if pending is None:
+    for entry in entries:
+        if entry is None:
             counts.skipped += 1
-        elif isinstance(pending, Newer):
-            if calendar.has_expired(pending.timestamp):
+        elif isinstance(entry, Newer):
+            if calendar.has_expired(entry.timestamp):
                 counts.expired += 1
             else:
                 counts.newer += 1
-        elif calendar.has_expired(pending.event["timestamp"]):
+        elif calendar.has_expired(entry.event["timestamp"]):
             counts.expired += 1
-        elif calendar.is_from_the_future(pending.event["timestamp"]):
+        elif calendar.is_from_the_future(entry.event["timestamp"]):
             counts.from_the_future += 1
         else:
-            yield pending
+            yield entry
 
 
-def batches(found: Iterable[Pending]) -> Iterator[list[Pending]]:
+def is_worth_claiming(spool: Spool, published: bytes, calendar: Calendar) -> bool:
+    """Return whether the spool begins with an event to settle now; otherwise a claim would only move it."""
+    try:
+        with segments.open_spool(spool) as file:
+            first = next(sendable(segments.read(file, published), Counts(), calendar), None)
+    except OSError:
+        return True  # it is missing or not ours, which the claim handles
+    return not first or calendar.is_due(first.event["timestamp"])
+
+
+def batches(events: Iterable[Pending]) -> Iterator[list[Pending]]:
     """Group events into batches of at most 100 events and 1 MiB."""
     batch: list[Pending] = []
     size = 0
-    for one in found:
-        if batch and (len(batch) == MOST_EVENTS or size + len(one.line) > MOST_BYTES):
+    for event in events:
+        if batch and (len(batch) == MOST_EVENTS or size + len(event.line) > MOST_BYTES):
             yield batch
             batch, size = [], 0
-        batch.append(one)
-        size += len(one.line)
+        batch.append(event)
+        size += len(event.line)
     if batch:
         yield batch
 

@@ -57,6 +57,9 @@ class Newer(NamedTuple):
     start: int
 
 
+Entry = Pending | Newer | None  # what `read` yields: None is a line that is not a valid event
+
+
 @contextmanager
 def opened(spool: Spool) -> Iterator[int | None]:
     """Yield a descriptor of the flusher's folder; None if it is missing or not ours."""
@@ -73,12 +76,12 @@ def opened(spool: Spool) -> Iterator[int | None]:
 
 def waiting(spool: Spool) -> list[Segment]:
     """Return the segments, oldest first."""
-    found = []
+    named = []
     for name in _names(spool):
         stem, _, offset = name.partition(b".")
         if offset.isdigit() and len(offset) <= LONGEST_OFFSET and stem.replace(b"-", b"").isdigit():
-            found.append(Segment(stem, int(offset)))
-    return sorted(found, key=lambda segment: segment.stem)
+            named.append(Segment(stem, int(offset)))
+    return sorted(named, key=lambda segment: segment.stem)
 
 
 def _names(spool: Spool) -> list[bytes]:
@@ -99,7 +102,7 @@ def count(spool: Spool) -> int:
 
 
 def claim(spool: Spool) -> Segment | None:
-    """Rename the spool, so that trackers start a new one. Hold the flusher's lock.
+    """Rename the spool, so that trackers start a new one. The caller must hold the flusher's lock.
 
     Returns:
         The new segment; None if nothing is queued, or the spool is not a regular file of this user.
@@ -112,8 +115,8 @@ def claim(spool: Spool) -> Segment | None:
     if lock < 0:
         raise CouldNot("a stuck process holds onramp.spool.lock: run `onramp-analytics doctor` for details")
     try:
-        found = os.lstat(spool.file)
-        if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1 or not is_ours(found):
+        info = os.lstat(spool.file)
+        if not stat.S_ISREG(info.st_mode) or info.st_nlink != 1 or not is_ours(info):
             return None
         segment = Segment(segment_name(), 0)
         folder = spool.open_folder()
@@ -131,10 +134,10 @@ def claim(spool: Spool) -> Segment | None:
     return segment
 
 
-def read(file: BinaryIO, published: bytes) -> Iterator[Pending | Newer | None]:
-    """Yield the events of a segment from the file's position, and None for each line that is not a valid event.
+def read(file: BinaryIO, published: bytes) -> Iterator[Entry]:
+    """Yield the entries of a segment from the file's position.
 
-    No content of the file raises an error, and no line is read into memory beyond `LONGEST_LINE`.
+    No content of the file raises an error, and at most `LONGEST_LINE` bytes are in memory at a time.
     """
     end = file.tell()
     while line := file.readline(LONGEST_LINE):
@@ -171,8 +174,8 @@ def open_file(spool: Spool, name: bytes, offset: int = 0) -> BinaryIO:
 
 def _open(path: bytes, offset: int, folder: int | None = None) -> BinaryIO:
     fd = os.open(path, _READ, dir_fd=folder)
-    found = os.fstat(fd)
-    if not stat.S_ISREG(found.st_mode) or not is_ours(found):
+    info = os.fstat(fd)
+    if not stat.S_ISREG(info.st_mode) or not is_ours(info):
         os.close(fd)
         raise OSError("not a regular file of ours")
     file = open(fd, "rb")  # noqa: SIM115  (the caller closes it)
@@ -191,7 +194,7 @@ def open_spool(spool: Spool) -> BinaryIO:
 
 
 def acknowledge(spool: Spool, segment: Segment, end: int) -> Segment:
-    """Record permanently that the events before the offset `end` are done. Returns the segment with its new name.
+    """Record on disk that the events before the offset `end` are done. Returns the segment with its new name.
 
     Raises:
         OSError: the folder or the segment is gone.
@@ -219,7 +222,7 @@ def discard(spool: Spool, segment: Segment) -> None:
 
 
 def pending_files(spool: Spool) -> Iterator[BinaryIO]:
-    """Yield every file with queued events, opened where they begin, oldest first. Needs no lock.
+    """Yield every file with queued events, opened at the first of them, oldest first. The caller needs no lock.
 
     The spool is opened first. If it is claimed meanwhile, it also appears as a segment, and is recognized by its inode.
     """
@@ -243,7 +246,7 @@ def _segment_files(spool: Spool) -> Iterator[BinaryIO]:
 
 
 def _open_wherever(spool: Spool, segment: Segment) -> BinaryIO:
-    """Open a segment whose name may change meanwhile, as the flusher acknowledges events."""
+    """Open a segment, even if the flusher acknowledges events meanwhile and so renames it."""
     for _ in range(100):
         try:
             return open_file(spool, segment.name, segment.offset)
@@ -263,17 +266,14 @@ def remove_abandoned(spool: Spool, now: float) -> None:
 
 
 def leave(spool: Spool) -> None:
-    """Remove the folder if it holds no events and no history, as after `disable`.
-
-    Hold the flusher's lock.
-    """
+    """Remove the folder if it holds no events and no history. The caller must hold the flusher's lock."""
     names = set(_names(spool))
     if names <= {FLUSHER, STAMP, BEGUN}:
         _remove(spool, names)
 
 
 def purge(spool: Spool, *, keep: tuple[bytes, ...] = ()) -> None:
-    """Delete the queued events, and everything in the folder except `keep`. Hold both locks.
+    """Delete the queued events, and everything in the folder except `keep`. The caller must hold both locks.
 
     Raises:
         OSError: a file could not be deleted.

@@ -1,4 +1,4 @@
-"""Decide where events are sent, and how often. Every command and the flusher use this decision.
+"""Decide where events are sent, and how often. Every command and the flusher use these functions.
 
 `make.d/analytics.conf` in the checkout names the PostHog project of OnRamp. A key and a host in the environment
 override it, if both are set.
@@ -52,7 +52,7 @@ class Destination:
 
     @property
     def agreement(self) -> str:
-        """The host and the project key, as `onramp.lock` keeps them. The project key is public."""
+        """The host and the project key, in the form of `onramp.lock`. The project key is public."""
         return f"{self.host} {self.key}"
 
 
@@ -66,7 +66,7 @@ def conf(root: bytes) -> dict[str, str]:
 
 
 def parse(content: str) -> dict[str, str]:
-    """Return the settings of the content of `make.d/analytics.conf`, by key."""
+    """Return the settings in the content of `make.d/analytics.conf`, by key."""
     pairs = (line.partition("=") for line in content.splitlines() if not line.startswith("#"))
     return {key.strip(): value.strip() for key, equals, value in pairs if equals}
 
@@ -94,15 +94,15 @@ def of(root: bytes, environ: Mapping[str, str]) -> Destination:
         raise Misconfigured(f"{given} is set without {missing}: set both, or neither")
     if key:
         return Destination(key_of(key, KEY_VARIABLE), host_of(host, HOST_VARIABLE, allow_http=allow_http))
-    found = conf(root)
-    if not found.get(CONF_KEY):
+    settings = conf(root)
+    if not settings.get(CONF_KEY):
         raise Misconfigured(
             f"no PostHog project is set: the maintainers of OnRamp set it in {CONF}; "
             f"to use your own project, set {KEY_VARIABLE} and {HOST_VARIABLE}"
         )
     return Destination(
-        key_of(found[CONF_KEY], f"{CONF_KEY} in {CONF}"),
-        host_of(found.get(CONF_HOST) or US_CLOUD, f"{CONF_HOST} in {CONF}", allow_http=allow_http),
+        key_of(settings[CONF_KEY], f"{CONF_KEY} in {CONF}"),
+        host_of(settings.get(CONF_HOST) or US_CLOUD, f"{CONF_HOST} in {CONF}", allow_http=allow_http),
     )
 
 
@@ -112,17 +112,17 @@ def send(root: bytes, environ: Mapping[str, str]) -> Send:
     return AT_ONCE if own or conf(root).get(CONF_SEND) == AT_ONCE else DAILY
 
 
-def objection(now: Consent, where: Destination, how_often: Send) -> str:
+def objection(current: Consent, where: Destination, how_often: Send) -> str:
     """Return why the consent does not cover a destination; empty if it does.
 
     Args:
-        now: the consent.
+        current: the consent.
         where: where events would be sent.
         how_often: DAILY or AT_ONCE.
     """
-    if now.agreed_to != where.agreement:
+    if current.agreed_to != where.agreement:
         return f"you have not agreed to send events to this project at {where.host}"
-    if how_often == AT_ONCE != now.agreed_send:
+    if how_often == AT_ONCE != current.agreed_send:
         return "you have agreed to send events once a day, but they would be sent after each command"
     return ""
 
@@ -145,7 +145,7 @@ def key_of(text: str, name: str) -> str:
 
 
 def masked(key: str) -> str:
-    """Return enough of a key to recognize it."""
+    """Return the parts of a key by which a user recognizes it."""
     return f"{key[:4]}…{key[-4:]}" if len(key) >= 16 else f"{key[:4]}…"
 
 

@@ -18,7 +18,7 @@ Kind = Literal[
     "accepted", "not reached", "unlike PostHog", "misconfigured", "too large", "rejected", "off", "out of time"
 ]
 
-LONGEST_REQUEST = 20.0  # seconds for one request in total: a server that sends byte by byte never triggers the timeouts
+LONGEST_REQUEST = 20.0  # seconds for a whole request: the timeouts do not end one that is answered byte by byte
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,10 +17,10 @@ from onramp_analytics.posthog.outcome import (
 from onramp_analytics.spool import LONGEST_WAIT
 
 TRIES = 3  # failed requests in a run, as PostHog asks of its SDKs
-MOST_DOUBTS = 32  # refused requests before the first accepted one; enough to find 25 bad events among 100
+MOST_REFUSALS = 32  # refused requests before the first accepted one; enough to find 25 bad events among 100
 
 Action = Literal["settle", "split", "refuse", "suspect", "give up", "keep"]
-#: What happens to the events of a request (docs/protocol.md). `action` decides how far a batch is split.
+#: What happens to the events of a request, by the kind of its answer. `action` decides how far a batch is split.
 ACTIONS: dict[Kind, Literal["settle", "split", "keep"]] = {
     ACCEPTED: "settle",
     TOO_LARGE: "split",
@@ -29,7 +29,8 @@ ACTIONS: dict[Kind, Literal["settle", "split", "keep"]] = {
     UNLIKE_POSTHOG: "keep",
     MISCONFIGURED: "keep",
 }
-#: First and longest pause in seconds after a run that kept its events. It doubles with each failure.
+#: Limits of the pause after a run that kept its events, in seconds: after the first failure, and after many. The limit
+#: doubles with each failure in between. The pause itself is random and shorter.
 BACK_OFF: dict[Kind, tuple[int, int]] = {
     UNREACHED: (60, 6 * 3600),
     UNLIKE_POSTHOG: (1800, 12 * 3600),  # a user leaves a captive portal within the hour, and a wrong host stays wrong
@@ -37,7 +38,7 @@ BACK_OFF: dict[Kind, tuple[int, int]] = {
 }
 
 
-def action(kind: Kind, size: int, *, accepted: int, doubts: int) -> Action:
+def action(kind: Kind, size: int, *, accepted: int, refusals: int) -> Action:
     """Return what happens to a batch after its answer.
 
     An event is refused only if the server accepts others, since a load balancer or a wrong port refuses everything.
@@ -46,17 +47,20 @@ def action(kind: Kind, size: int, *, accepted: int, doubts: int) -> Action:
         kind: the kind of the answer.
         size: the number of events in the batch.
         accepted: events of this run that the server has accepted.
-        doubts: requests of this run that were refused, including this one.
+        refusals: requests of this run that the server refused, including this one.
 
     Returns:
-        "settle": the events are sent. "split": halve the batch. "refuse": move the one event to the log of refused
-        events. "suspect": refuse it as soon as another one is accepted. "give up": keep all, since no event is
-        accepted. "keep": keep all.
+        "settle": the events are sent.
+        "split": halve the batch.
+        "refuse": move the one event to the log of refused events.
+        "suspect": refuse the one event as soon as the server accepts another one.
+        "give up": keep all events, since the server accepts none.
+        "keep": keep all events.
     """
     planned = ACTIONS[kind]
     if planned != "split":
         return planned
-    if not accepted and doubts >= MOST_DOUBTS:
+    if not accepted and refusals >= MOST_REFUSALS:
         return "give up"
     if size > 1:
         return "split"
@@ -66,7 +70,8 @@ def action(kind: Kind, size: int, *, accepted: int, doubts: int) -> Action:
 def next_try(outcome: Outcome, failures: int, now: float, jitter: float) -> float:
     """Return when the next run may start, in seconds since 1970.
 
-    Exponential back-off with full jitter, and never before the time that the server asked for.
+    Exponential back-off with full jitter: the pause is random, and at most the limit in `BACK_OFF`. It is at least what
+    the server asked for, but never longer than a day.
 
     Args:
         outcome: why the run ended.
@@ -75,7 +80,8 @@ def next_try(outcome: Outcome, failures: int, now: float, jitter: float) -> floa
         jitter: a random number from 0 to 1.
     """
     first, longest = BACK_OFF[outcome.kind]
-    pause = max(min(longest, first * 2.0 ** min(failures - 1, 30)) * jitter, 1.0)
+    limit = min(longest, first * 2.0 ** min(failures - 1, 30))
+    pause = max(limit * jitter, 1.0)
     return now + min(max(pause, outcome.retry_after), LONGEST_WAIT)
 
 

@@ -1,4 +1,4 @@
-"""Make requests while there is consent and time, and retry while the host cannot be reached.
+"""Make the requests of one run: check consent before each one, and retry while the host cannot be reached.
 
 The SDK is loaded with the first request, so a run without events to send never loads it.
 """
@@ -33,28 +33,28 @@ class Stop(BaseException):
 
 
 def nothing_accepted(reason: str) -> Stop:
-    """Return the end of a run in which the server accepted no event, with the server's reason."""
+    """Return the exception that ends a run in which the server accepted no event, with the server's reason."""
     what = f"the host refuses every event, so it is probably not PostHog: {reason}"
     return Stop(UNLIKE_POSTHOG, f"{what}: check the host's name and port")
 
 
 def require_consent(root: bytes) -> Consent:
-    """Check that events may be sent.
+    """Check that analytics are on.
 
     Returns:
         The consent.
 
     Raises:
-        Stop: they are not allowed to be sent; it holds the reason.
+        Stop: analytics are off; it holds the reason.
     """
-    now = consent.ask(os.environb, root)
-    if not now.on:
-        raise Stop(OFF, f"analytics are off: {now.why}")
-    return now
+    current = consent.ask(os.environb, root)
+    if not current.on:
+        raise Stop(OFF, f"analytics are off: {current.why}")
+    return current
 
 
 class Sender:
-    """Sends the events of one run. Close it at the end."""
+    """Sends the events of one run. The caller must close it."""
 
     def __init__(self, root: bytes, seconds: float) -> None:
         """Send for the checkout `root`, and start new requests for this number of seconds."""
@@ -72,10 +72,10 @@ class Sender:
             self._session.close()
 
     def send(self, batch: list[dict[str, Any]]) -> Outcome:
-        """Make one request with events of one identifier, and retry while the run has tries and time left.
+        """Send events of one identifier in one request, and retry while the run has tries and time left.
 
         Raises:
-            Stop: consent was withdrawn or the identifier was reset, even during a request; or the time is over.
+            Stop: consent was withdrawn or the identifier was reset, possibly during a request; or the time is over.
             Misconfigured: the destination is not set, or not valid.
         """
         from onramp_analytics.posthog import capture  # loads the SDK
@@ -101,8 +101,8 @@ class Sender:
             time.sleep(pause)
 
     def _require_the_same_consent(self) -> None:
-        now = require_consent(self._root)
-        if now.id != self._distinct_id:
+        current = require_consent(self._root)
+        if current.id != self._distinct_id:
             raise Stop(OUT_OF_TIME, "the identifier was reset: the next run continues")
-        if self._where and (objection := destination.objection(now, self._where, self._how_often)):
+        if self._where and (objection := destination.objection(current, self._where, self._how_often)):
             raise Stop(MISCONFIGURED, f"{objection}: to agree, run `onramp-analytics enable`")

@@ -37,31 +37,31 @@ def network_reason(error: Exception) -> str:
 def blocked_reason(host: str) -> str:
     """Return a sentence about a DNS blocker, if one is the cause.
 
-    Blockers like Pi-hole answer 0.0.0.0, :: or 127.0.0.1 for a name on their lists. A connection to it
-    reaches a server on this machine (on an OnRamp host its Traefik), so the error itself names a wrong cause.
+    Blockers like Pi-hole answer 0.0.0.0, :: or 127.0.0.1 for a name on their lists. A connection to such an address
+    reaches a server on this machine (on an OnRamp host, Traefik), so the error itself names a wrong cause.
 
     Args:
         host: the host's address, "https://eu.i.posthog.com", after a request to it has failed.
 
     Returns:
-        The sentence; empty if the name does not resolve to this machine, is meant to, or a proxy resolves it.
+        The sentence. Empty if the name does not resolve to this machine, if it is meant to, or if a proxy resolves it.
     """
     name = urllib.parse.urlsplit(host).hostname or ""
     if requests.utils.select_proxy(host, requests.utils.get_environ_proxies(host)):
         return ""
-    found = next((address for address in _addresses(name) if _is_here(address)), "")
-    if not found or name in (found, "localhost"):
+    local = next((address for address in _addresses(name) if _is_here(address)), "")
+    if not local or name in (local, "localhost"):
         return ""
-    return f"{name} resolves to {found}, this machine: a DNS blocker (Pi-hole, AdGuard Home) blocks it; allow it there"
+    return f"{name} resolves to {local}, this machine: a DNS blocker (Pi-hole, AdGuard Home) blocks it; allow it there"
 
 
 def _addresses(name: str) -> list[str]:
     try:
-        return [str(found[4][0]) for found in socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)]
+        return [str(info[4][0]) for info in socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)]
     except (OSError, UnicodeError):
         return []
 
 
 def _is_here(address: str) -> bool:
-    found = ipaddress.ip_address(address.partition("%")[0])
-    return found.is_loopback or found.is_unspecified
+    parsed = ipaddress.ip_address(address.partition("%")[0])
+    return parsed.is_loopback or parsed.is_unspecified

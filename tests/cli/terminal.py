@@ -40,7 +40,7 @@ def bytes_of(checkout: Checkout, *arguments: str, columns: int = 80, env: dict[s
 
 
 def configure(checkout: Checkout, host: str, key: str = KEY, **more: str) -> None:
-    """Set where events are sent in the checkout, as `install` does, and nothing in the environment."""
+    """Name the destination in the checkout, as `install` does, and not in the environment."""
     checkout.env.pop("ONRAMP_ANALYTICS_API_KEY", None)
     checkout.env.pop("ONRAMP_ANALYTICS_HOST", None)
     settings = {"ANALYTICS_API_KEY": key, "ANALYTICS_HOST": host, **more}

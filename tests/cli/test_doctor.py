@@ -25,7 +25,7 @@ from tests.conftest import KEY, Checkout
 
 
 def doctor(checkout: Checkout, *words: str, env: dict[str, str] | None = None) -> dict[str, list[tuple[str, str]]]:
-    """What each check says, by its name: (state, sentence)."""
+    """The result of each check by its name: (state, sentence)."""
     done = checkout.run("doctor", "--json", *words, check=False, env=env)
     found: dict[str, list[tuple[str, str]]] = {}
     for check in json.loads(done.stdout)["checks"]:
@@ -257,7 +257,7 @@ def test_a_checkout_without_published_names_is_a_note(opted_in: Checkout) -> Non
     assert "every name is recorded as `custom` or `other`" in found[1]
 
 
-def test_an_uploader_at_work_is_seen(opted_in: Checkout) -> None:
+def test_a_flusher_at_work_is_seen(opted_in: Checkout) -> None:
     opted_in.hold_back_flusher()
     with locks.flusher_lock(opted_in.spool):
         assert doctor(opted_in)["last send"] == [(health.OK, "events are being sent in the background")]

@@ -47,7 +47,7 @@ def test_while_off_it_sends_nothing_and_says_why(opted_in: Checkout, receiver: R
     assert len(opted_in.pending()) == 1
 
 
-def test_it_waits_no_longer_than_asked_for_an_uploader_at_work(opted_in: Checkout) -> None:
+def test_it_waits_no_longer_than_asked_for_a_flusher_at_work(opted_in: Checkout) -> None:
     opted_in.hold_back_flusher()
     opted_in.track()
 

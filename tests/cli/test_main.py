@@ -249,7 +249,7 @@ def test_ctrl_c_at_track_prints_nothing(opted_in: Checkout) -> None:
 
 @pytest.fixture
 def anothers(opted_in: Checkout) -> Checkout:
-    """A checkout with events that belongs to another user, seen by root."""
+    """A checkout with events that belongs to another user; the test runs as root."""
     if os.geteuid():
         pytest.skip("only root can give a checkout to another user")
     opted_in.hold_back_flusher()

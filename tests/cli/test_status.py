@@ -122,7 +122,7 @@ def test_the_last_send_and_the_next_try_are_shown_after_a_failure(opted_in: Chec
     assert re.search(r"problem the host answered 429: slow down", said)
 
 
-def test_an_uploader_at_work_is_shown(opted_in: Checkout) -> None:
+def test_a_flusher_at_work_is_shown(opted_in: Checkout) -> None:
     opted_in.hold_back_flusher()
     code = (
         "import sys; from onramp_analytics import spool; from onramp_analytics.outbox import locks\n"

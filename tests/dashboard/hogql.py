@@ -1,7 +1,7 @@
-"""PostHog's own parser of HogQL, whichever of its two packages fits this Python, and the functions that HogQL knows.
+"""Parse HogQL with PostHog's own parser, from whichever of its two packages fits this Python.
 
-`hogql-parser` is made for PostHog's own process, and raises the errors of `posthog.hogql.errors`, which is in no
-package: a stub stands for that module.
+`hogql-parser` raises the errors of `posthog.hogql.errors`, a module of PostHog's server that no package contains. So a
+stub replaces it.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def parse(query: str) -> dict[str, Any]:
     """Return the syntax tree of a query.
 
     Raises:
-        ValueError: what the parser says of one that it does not take.
+        ValueError: the query is not valid; the message is the parser's.
     """
     parser = _parser()
     try:

@@ -1,7 +1,7 @@
-"""PostHog's application, as far as `dashboard --create` knows it.
+"""A stand-in for PostHog's application, with the parts that `dashboard --create` uses.
 
-What it does, and where that was read, is in the docstring of `onramp_analytics/dashboard/application.py`. It is a rule
-for the embedded receiver, so what is tested goes over real HTTP.
+The docstring of `onramp_analytics/dashboard/application.py` describes its answers and their sources. The receiver calls
+it for each request, so the tests use real HTTP.
 """
 
 from __future__ import annotations

@@ -143,7 +143,7 @@ def test_what_is_not_done_is_said_in_one_sentence(receiver: Receiver, answer: An
 
 
 def failure(project: applications.Application) -> str:
-    """Make the dashboard in this process, and return why that cannot be done."""
+    """Create the dashboard in this process, which fails, and return the error."""
     with pytest.raises(CouldNot) as raised:
         tiles.create(project, lambda _line: None)
     assert project.key not in str(raised.value)

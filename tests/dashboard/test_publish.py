@@ -1,4 +1,4 @@
-"""Publishing, from the events of simulated installations to the site, through the query API on loopback."""
+"""Publishing, from the events of simulated installations to the site, through a query API on 127.0.0.1."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def text_of(folder: Path) -> dict[str, str]:
 
 
 def counting(rows: list[Row]) -> dict[str, list[Row]]:
-    """The installations that count on the last page -> their events, worked out without a database."""
+    """The installations that the last page counts, with their events; computed without a database."""
     of: dict[str, dict[str, Row]] = defaultdict(dict)
     for row in rows:
         if row["timestamp"][:10] <= str(LAST):

@@ -1,4 +1,4 @@
-"""The dashboard's queries on a real ClickHouse, over events that our uploader sent, against answers counted by hand."""
+"""The dashboard's queries on a real ClickHouse, on events that our flusher sent, against answers counted by hand."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ for event, properties in json.load(sys.stdin):
 
 @pytest.fixture(scope="module")
 def rows(tmp_path_factory: pytest.TempPathFactory) -> list[Row]:
-    """What arrived from everybody, Anna's batch twice, on the days on which they did it."""
+    """The events of all installations, on the days of their commands. Anna's batch arrived twice."""
     return [
         row
         for number, did in enumerate(EVERYBODY)
@@ -127,7 +127,7 @@ def rows(tmp_path_factory: pytest.TempPathFactory) -> list[Row]:
 
 
 def _arrived(folder: Path, number: int, did: list[Did], *, twice: bool) -> list[Row]:
-    """Let an installation track what it did and flush it; return the events of all requests."""
+    """Let an installation record its events and send them; return the events of all requests."""
     with Receiver() as receiver:
         destination = {"ONRAMP_ANALYTICS_API_KEY": KEY, "ONRAMP_ANALYTICS_HOST": receiver.url}
         environment = {"HOME": str(folder), **destination}

@@ -46,7 +46,7 @@ def test_rounding_never_goes_up_and_rounding_again_changes_nothing(n: int) -> No
 
 
 def like(n: int, chance: Random) -> int:
-    """Return a number that is rounded as n is."""
+    """Return another number with the same rounded value as n."""
     low = r(n)
     if low == 0:
         return chance.randint(0, 4)

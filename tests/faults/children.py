@@ -1,8 +1,8 @@
 """Run the product in processes that are killed or stopped, at random or before a given line.
 
-They are forked by multiprocessing's fork server, which has everything imported: a start takes milliseconds, and so
-thousands of them can be killed. What runs in them is the product's own way in, with an environment of its own.
-A child that is another user goes on in a copy that this user can reach.
+They are forked by multiprocessing's fork server, which has everything imported. A start takes milliseconds, so
+thousands of them can be killed. Each runs an entry point of the product, with its own environment. A child that becomes
+another user continues with a copy of the package that this user can read.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ def _be(place: Place, reachable: Copy | None, work: _Work) -> None:
 
 
 def go_on(rest: str) -> None:
-    """Do the work that another process has prepared, as another user."""
+    """Do the work that another process has prepared; this process runs as another user."""
     place, work = pickle.loads(bytes.fromhex(rest))
     work.do(place)
 
@@ -129,7 +129,7 @@ def note_lines(place: Place, into: Path, function: Callable[..., None], *argumen
 
 
 def run_flusher(place: Place) -> None:
-    """Run the detached flusher, from the end of its linger, when its folder exists."""
+    """Run the detached flusher from the end of its linger, so its folder exists."""
     with suppress(OSError):
         if consent.ask(os.environb, place.root).on:
             os.close(Spool(place.root).make_folder())
@@ -140,7 +140,7 @@ def run_flusher(place: Place) -> None:
 
 
 def _flushers(place: Place) -> Path:
-    """Return the file with the processes that are flushers of a checkout; their command line is the fork server's."""
+    """Return the file that lists the flushers of a checkout, since their command line is the fork server's."""
     return place.output.with_name(f"flushers-of-{os.fsdecode(os.path.basename(place.root))}")
 
 
@@ -212,7 +212,7 @@ def write_events(place: Place, acknowledged: Path, first: int, count: int, pause
 
 
 def track_timed(place: Place, acknowledged: Path, number: int) -> None:
-    """Track one event, and write beside the acknowledgements how many seconds it slept."""
+    """Track one event, and write how many seconds it slept into a file beside the acknowledgements."""
     with (
         acknowledged.with_name("asleep").open("a") as file,
         time_asleep(lambda seconds: file.write(f"{seconds:.6f}\n")),
@@ -229,9 +229,9 @@ def track_on_a_full_disk(place: Place, size: int) -> None:
 
 @contextmanager
 def time_asleep(tell: Callable[[float], object]) -> Iterator[None]:
-    """Report for how many seconds this process neither ran nor waited for a core inside.
+    """Measure for how many seconds this process slept inside the block: it neither ran nor waited for a core.
 
-    None, where it never gave its core away: what is missing then is time that a hypervisor took.
+    None if it never gave its core away, since a gap is then time that a hypervisor took.
     """
     gave_away, before = resource.getrusage(resource.RUSAGE_SELF).ru_nvcsw, _seconds_idle()
     try:

@@ -58,7 +58,7 @@ def a_flusher_before_each_line(rig: Rig) -> None:
 
 
 def a_flusher_while_its_request_is_under_way(rig: Rig) -> None:
-    """The flusher is killed after the server has its request: the server accepts the events without its knowledge."""
+    """The flusher is killed after the server has its request: the events are accepted without its knowledge."""
     checkout = rig.checkout()
 
     def kill(_request: Request) -> Answer:

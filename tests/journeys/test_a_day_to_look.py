@@ -41,14 +41,15 @@ def onramp(checkout: Checkout, receiver: Receiver) -> Checkout:
 
 
 def command(checkout: Checkout, goal: str = "start") -> None:
-    """Do what make does after a command, and let the uploader that it may have started come to its end."""
+    """Do what make does after a command, and wait until the flusher that it may have started has ended."""
     subprocess.run(
         [sys.executable, "-IS", ENTRY, "ran", goal, "0", "1.00", "1.50"],
         cwd=checkout.path,
         env=checkout.env,
         check=True,
     )
-    wait_until(lambda: not flushers_of(checkout), "the end of the uploader")
+    # While a process executes another program, its command line is empty for a moment, so look at its mark, too.
+    wait_until(lambda: not (flushers_of(checkout) or history.unfinished(checkout.spool)), "the end of the flusher")
 
 
 def a_day_passes(checkout: Checkout) -> None:

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 import pytest
 
+from onramp_analytics.events import VERSION
 from tests.onramp_checkout import COMMAND, PRIVATE, SECRET, OnRamp, Terminal
 
 
@@ -137,6 +138,7 @@ class TestTheNotice:
         assert "ANALYTICS_NOTICE_SHOWN=1" in onramp.lock.read_text()
 
     def test_costs_nothing_once_it_was_shown(self, on: OnRamp) -> None:
+        on.opt_in(ANALYTICS_AGREED=str(VERSION))
         terminal = Terminal(on, *on.make_command, "list", "ONRAMP_ANALYTICS=touch asked;")
 
         assert terminal.end() == 0
@@ -172,8 +174,9 @@ class TestTheNotice:
     ) -> None:
         makefile = onramp.path / "GNUmakefile"
         text = makefile.read_text()
-        assert "onramp-analytics-catalog := 1\n" in text
-        makefile.write_text(text.replace("onramp-analytics-catalog := 1\n", f"onramp-analytics-catalog := {catalog}\n"))
+        known = f"onramp-analytics-catalog := {VERSION}\n"
+        assert known in text
+        makefile.write_text(text.replace(known, f"onramp-analytics-catalog := {catalog}\n"))
         onramp.lock.write_text("".join(f"{line}\n" for line in ["ANALYTICS_ENABLED=1", *lines]))
         words = [*onramp.make_command, "list", "ONRAMP_ANALYTICS=touch called;:"]
 

@@ -1,4 +1,4 @@
-"""The HTTP request: it is byte for byte the one that was shown, and holds no personal data."""
+"""The HTTP request: it is byte for byte the one that `preview` shows, and contains no personal data."""
 
 from __future__ import annotations
 

@@ -49,19 +49,19 @@ def test_wrong_settings_are_tried_again_after_hours() -> None:
 
 @pytest.mark.parametrize("kind", sorted(set(get_args(Kind)) - {OFF, OUT_OF_TIME}))
 def test_every_kind_of_answer_has_an_action(kind: Kind) -> None:
-    assert retry.action(kind, 1, accepted=0, doubts=0)
+    assert retry.action(kind, 1, accepted=0, refusals=0)
     assert (retry.ACTIONS[kind] == "keep") == (kind in retry.BACK_OFF)
 
 
-@given(size=st.integers(1, 100), accepted=st.integers(0, 1000), doubts=st.integers(1, 1000))
+@given(size=st.integers(1, 100), accepted=st.integers(0, 1000), refusals=st.integers(1, 1000))
 def test_an_event_is_refused_only_alone_and_by_a_server_that_takes_others(
-    size: int, accepted: int, doubts: int
+    size: int, accepted: int, refusals: int
 ) -> None:
-    found = {retry.action(kind, size, accepted=accepted, doubts=doubts) for kind in (REJECTED, TOO_LARGE)}
+    found = {retry.action(kind, size, accepted=accepted, refusals=refusals) for kind in (REJECTED, TOO_LARGE)}
 
     if accepted:
         assert found == {"split" if size > 1 else "refuse"}
-    elif doubts >= 32:
+    elif refusals >= 32:
         assert found == {"give up"}
     else:
         assert found == {"split" if size > 1 else "suspect"}

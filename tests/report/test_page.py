@@ -1,4 +1,4 @@
-"""The page of the report: it needs no other file, and nothing in an event can become markup."""
+"""The page of the report: it loads no other file, and no event can add markup."""
 
 from __future__ import annotations
 

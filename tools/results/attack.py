@@ -1,7 +1,7 @@
 """Simulate an attack on a published page: the attacker knows one new installation, and wants its services.
 
 Between two pages, the attacker assumes that the newcomer has the services whose rows went up. The simulation covers a
-year of pages, both with exact numbers each week and with the rounded pages. Seeded.
+year of pages, both with exact numbers each week and with the rounded pages. The random numbers are seeded.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Success:
     Attributes:
         found: the share of the newcomer's services that were guessed.
         right: the share of the guesses that are right.
-        blind: that share for the same number of guesses by popularity alone.
+        blind: the share of right guesses if the attacker guesses as many services by popularity alone.
     """
 
     found: float
@@ -36,11 +36,11 @@ class Success:
 
 
 def attack(size: int, *, exact: bool, seed: int = 18) -> Success:
-    """Play the attack on every page of a year, on one newcomer each.
+    """Simulate the attack on every page of a year, each time on another newcomer.
 
     Args:
-        size: installations at the beginning. A fiftieth of that joins each week, one at least.
-        exact: the exact numbers, each week; else the pages of the rule.
+        size: installations at the beginning. Each week, a fiftieth of that number joins, but at least one.
+        exact: whether the pages show exact numbers each week; otherwise they follow the rule for rounding.
         seed: for the random numbers.
     """
     chance = random.Random(seed)

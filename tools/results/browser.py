@@ -25,8 +25,8 @@ class Browser:
     """One browser with one page. Runs between `with Browser() as browser:` and the end of the block.
 
     Attributes:
-        complaints: what the page's console said, policy violations among it.
-        asked: every address that was asked for.
+        complaints: the messages in the page's console, including policy violations.
+        asked: every address that the page requested.
     """
 
     def __init__(self) -> None:
@@ -85,7 +85,7 @@ class Browser:
         self._ask("Emulation.setEmulatedMedia", media=kind, features=named)
 
     def run(self, script: str) -> Any:
-        """Run a script in the page, and return its value; a promise is waited for."""
+        """Run a script in the page, and return its value. Wait for it if it is a promise."""
         done = self._ask("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
         if "exceptionDetails" in done:
             raise RuntimeError(json.dumps(done["exceptionDetails"])[:1000])
@@ -99,7 +99,7 @@ class Browser:
         file.write_bytes(base64.b64decode(done["data"]))
 
     def pages(self) -> int:
-        """Print the page, and return on how many sheets."""
+        """Print the page, and return the number of sheets."""
         done = base64.b64decode(self._ask("Page.printToPDF")["data"])
         return done.count(b"/Type /Page\n") or done.count(b"/Type/Page/") or done.count(b"/Type /Page")
 
@@ -140,7 +140,7 @@ class Browser:
 
 
 def _place(to_read: int, to_write: int) -> None:
-    """Put the browser's ends of the pipes where it looks for them: 3 and 4."""
+    """Give the browser's ends of the pipes the descriptors that it expects: 3 and 4."""
     reads, writes = os.dup(to_read), os.dup(to_write)
     high = (os.dup2(reads, 63), os.dup2(writes, 64))
     os.dup2(high[0], 3)

@@ -25,8 +25,8 @@ class ClickHouse:
         """Load events.
 
         Args:
-            rows: as the receiver took them, with `created_at`, when they arrived.
-            types: property -> its type where PostHog has noticed it.
+            rows: the events as the receiver accepted them, with the time of their arrival as `created_at`.
+            types: property -> its type, for the properties whose type PostHog has detected.
         """
         self._session = _session()
         for name, body in FUNCTIONS.items():
@@ -47,7 +47,7 @@ class ClickHouse:
         """Return the columns and the rows of an answer.
 
         Raises:
-            ValueError: what ClickHouse says of a query that it does not take.
+            ValueError: the query is not valid; the message is ClickHouse's.
         """
         try:
             said = str(self._session.query(query, "JSONCompact"))

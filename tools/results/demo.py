@@ -1,7 +1,8 @@
 """`make demo-results`: see the results without an account.
 
-Installations are simulated, their events loaded into a ClickHouse in this process, PostHog's query API served from it
-on 127.0.0.1, and a year of pages published from that with the code that a maintainer runs. Nothing else is contacted.
+This simulates installations, loads their events into a ClickHouse in this process, and serves PostHog's query API from
+it on 127.0.0.1. It publishes a year of pages from that API, with the code that a maintainer runs. It contacts no other
+host.
 """
 
 from __future__ import annotations
@@ -32,9 +33,9 @@ def run(folder: Path, number: int = NUMBER, pages: int = PAGES, seed: int = 18) 
     """Publish pages of simulated installations into a folder, and return the events behind them.
 
     Args:
-        folder: is created if need be.
-        number: of installations.
-        pages: how many, four weeks apart; the last one is made on `UNTIL`.
+        folder: where to publish; created if it is missing.
+        number: the number of installations.
+        pages: the number of pages, four weeks apart; the last one is of the day `UNTIL`.
         seed: for the random numbers.
     """
     rows = installations(number, UNTIL, seed)
@@ -49,7 +50,7 @@ def run(folder: Path, number: int = NUMBER, pages: int = PAGES, seed: int = 18) 
 
 
 def main() -> None:
-    """Publish into the folder that the command line names, else into a temporary one."""
+    """Publish into the folder that the command line names, or into a temporary one."""
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(tempfile.mkdtemp(prefix="onramp-results-"))
     started = time.monotonic()
     rows = run(folder)

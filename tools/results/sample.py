@@ -1,4 +1,4 @@
-"""`make sample-results`: pictures of a sample page and of a report, for the documents. Seeded; needs Chromium."""
+"""`make sample-results`: pictures of a sample page and of a report, for the documents. Needs Chromium."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def report_page() -> str:
 
 
 def _used(rows: list[dict[str, object]], one: str) -> tuple[bool, int]:
-    """How much one is used, but for the host that runs make from cron."""
+    """The use of one installation, without the host that runs make from cron."""
     number = sum(row["distinct_id"] == one for row in rows)
     return number < 1000, number
 

@@ -1,4 +1,4 @@
-"""Simulate some hundred installations over two years, with the product's own events. Seeded.
+"""Simulate some hundred installations over two years, with the product's own events. The random numbers are seeded.
 
 Among them are a host that runs make from cron, services that are switched several times a day, events that arrive late
 or twice, identifiers that were reset, installations that were silent for more than 90 days or opted in before the
@@ -72,13 +72,13 @@ class Installation:
 
 
 def installations(number: int, until: date, seed: int = 18, days: int = 560) -> list[Row]:
-    """Return what a number of installations sent until a day, as it lies in PostHog.
+    """Return what a number of installations sent until a day, as PostHog stores it.
 
     Args:
-        number: of installations.
+        number: the number of installations.
         until: the last day.
-        seed: for the random numbers; the same gives the same.
-        days: over how many days before that they joined.
+        seed: for the random numbers; the same seed gives the same events.
+        days: the number of days before `until` in which they joined.
     """
     chance = random.Random(seed)
     places = list(range(number))
@@ -93,7 +93,7 @@ def installations(number: int, until: date, seed: int = 18, days: int = 560) -> 
 
 
 def _first_services(chance: random.Random, place: int) -> set[str]:
-    """The services that are enabled on the first day: few are on most installations, most on few."""
+    """The services that are enabled on the first day. Few are on most installations, and most are on few."""
     wanted = {name for rank, name in enumerate(SERVICES) if chance.random() < 0.85 / (1 + rank / 6)}
     wanted |= {ON_FOUR} if place < 4 else set()
     wanted |= {ON_FIVE} if place < 5 else set()
@@ -170,7 +170,7 @@ def _event(one: Installation, name: str, **properties: object) -> Row:
 
 
 def _arrivals(chance: random.Random, life: Iterator[tuple[date, Row]], until: date) -> Iterator[Row]:
-    """Date the events, and let them arrive: two days later, sometimes much later, now and then twice."""
+    """Date the events and their arrival: two days later, sometimes much later, and sometimes twice."""
     for day, event in life:
         late = 2 if chance.random() < 0.97 else chance.randint(3, 40)
         arrived = min(day + timedelta(days=late), until)

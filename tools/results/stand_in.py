@@ -1,8 +1,8 @@
-"""A stand-in for PostHog's query API on loopback, on a ClickHouse in this process. It is stricter than PostHog.
+"""A stand-in for PostHog's query API on 127.0.0.1, with a ClickHouse in this process. It is stricter than PostHog.
 
-It checks the key and its scopes, cuts an answer at 100 rows unless the query has a limit and says so in `hasMore`,
-gives its old answer unless it is asked with `force_blocking`, keeps doubled events apart, and forgets events that are
-older than its retention. It is a rule for the embedded receiver, so what is asked goes over real HTTP.
+It checks the key and its scopes. It cuts an answer at 100 rows, unless the query has a limit, and sets `hasMore`. It
+repeats its previous answer, unless the request contains `force_blocking`. It does not merge repeated events, and drops
+events that are older than its retention. The receiver calls it for each request, so the tests use real HTTP.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def says(status: int, body: object) -> Answer:
 
 
 def refuses(status: int, code: str, detail: str) -> Answer:
-    """Return an error as PostHog puts it."""
+    """Return an error in PostHog's form."""
     return says(status, {"type": "invalid_request", "code": code, "detail": detail, "attr": None})
 
 
@@ -38,16 +38,16 @@ class QueryApi:
     """The project's query API.
 
     Attributes:
-        scopes: of the key.
-        asked: the body of every request that was let in.
+        scopes: the scopes of the key.
+        asked: the body of every request that was accepted.
     """
 
     def __init__(self, rows: Iterable[dict[str, Any]], *, since: date | None = None) -> None:
         """Load events.
 
         Args:
-            rows: as the receiver took them, with `created_at`.
-            since: the first day that the project still keeps.
+            rows: the events as the receiver accepted them, with `created_at`.
+            since: the first day whose events the project still keeps.
         """
         self._clickhouse = ClickHouse(row for row in rows if since is None or row["timestamp"] >= str(since))
         self._lock = threading.Lock()
