@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 DO_NOT_TRACK = b"DO_NOT_TRACK"
 ENABLED_VARIABLE = b"ONRAMP_ANALYTICS_ENABLED"
 ENV_FILES = (b"/.env", b"/services-enabled/.env")
-#: If a `.env` file names one of these, the environment can only turn analytics off.
-DESTINATION_VARIABLES = (b"ONRAMP_ANALYTICS_API_KEY", b"ONRAMP_ANALYTICS_HOST", b"ONRAMP_ANALYTICS_ALLOW_HTTP")
 YES = (b"1", b"true", b"yes", b"on")
 NOT_SET = (b"", b"0", b"false")  # values of DO_NOT_TRACK that count as not set (consoledonottrack.com)
 DAILY: "Send" = "daily"
@@ -57,7 +55,7 @@ class Consent:
         self.version = version(found.get(settings.AGREED)) if on else 0
 
     @property
-    def told(self) -> int:
+    def shown_version(self) -> int:
         """The newest version of the catalog that was shown to the user."""
         return max(version(self._found.get(settings.TOLD)), self.version)
 
@@ -83,7 +81,7 @@ def decide(
         found: the settings of this user's own `onramp.lock`.
         is_here: whether the file in the user's state folder names this checkout.
     """
-    said = environ.get(ENABLED_VARIABLE)
+    value = environ.get(ENABLED_VARIABLE)
     known = found.get(settings.ID, b"").decode("ascii", "replace") if is_here else ""
     known = known if is_uuid4(known) else ""
     agreed = is_here and found.get(settings.ENABLED) == b"1" and found.get(settings.NOTICE_SHOWN) == b"1"
@@ -92,7 +90,7 @@ def decide(
         why = "DO_NOT_TRACK is set"
     elif forbidden:
         why = forbidden
-    elif said is not None and said.lower() not in YES:
+    elif value is not None and value.lower() not in YES:
         why = "ONRAMP_ANALYTICS_ENABLED turns them off"
     elif agreed and not known:
         why = "onramp.lock contains no valid identifier; run `enable` to create one"
@@ -100,7 +98,7 @@ def decide(
         on, why = True, "onramp.lock contains ANALYTICS_ENABLED=1"
     elif found.get(settings.ENABLED) == b"0":
         why = "onramp.lock contains ANALYTICS_ENABLED=0"
-    elif said is not None:
+    elif value is not None:
         asks, why = True, "the notice has not been shown yet; the next make command on a terminal shows it"
     elif found.get(settings.ENABLED) == b"1" and not is_here:
         why = "onramp.lock was not written by you for this folder; run `enable` to start over here"
@@ -206,10 +204,10 @@ def _value(line: bytes, name: bytes) -> "bytes | None":
     return value.strip().lower() if equals and words in ([name], [b"export", name]) else None
 
 
-def version(said: "bytes | None") -> int:
+def version(value: "bytes | None") -> int:
     """Return the version of the catalog that a setting names; 1 if it does not name a known version."""
-    if said and len(said) <= 3 and said.isdigit() and not said.startswith(b"0") and int(said) <= VERSION:
-        return int(said)
+    if value and len(value) <= 3 and value.isdigit() and not value.startswith(b"0") and int(value) <= VERSION:
+        return int(value)
     return 1
 
 

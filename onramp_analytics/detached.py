@@ -48,14 +48,14 @@ def linger(spool: Spool) -> bool:
     if not (consent.ask(posix.environ, spool.root).on and spool.flusher_is_due(time.time())):
         return False
     posix.close(spool.make_folder())
-    spool.hold_back(time.time() + LONGEST_LIFE)
+    spool.set_not_before(time.time() + LONGEST_LIFE)
     record_start(spool)
     shortest, longest = LINGER
     for pause in (0, shortest + (longest - shortest) * posix.urandom(1)[0] / 255):
         time.sleep(pause)
         if not consent.ask(posix.environ, spool.root).on:
             record_end(spool)
-            spool.release()  # `disable` may have deleted the folder just before this process created it
+            spool.clear_not_before()  # `disable` may have deleted the folder just before this process created it
             return False
     return True
 

@@ -2,8 +2,8 @@
 
 JSON is built by hand, since every string in an event consists of characters that JSON does not escape (`SAFE`).
 
-To add an event, add one entry to `EVENTS`, with the next `VERSION` as its `since`. It is not recorded for users who
-agreed to an older version, until they run `enable` again.
+To add an event, follow the steps in docs/contributing.md. Its `since` is the next `VERSION`, so it is not recorded for
+users who agreed to an older version, until they run `enable` again.
 """
 
 import builtins

@@ -102,12 +102,12 @@ class Run:
             while segment := next((s for s in segments.waiting(self._spool) if s.stem not in self._visited), None):
                 self._drain(segment)
             # Race 5 of spool.py: first clear `not-before`, then look at the spool again.
-            self._spool.hold_back(0)
+            self._spool.set_not_before(0)
             must_claim = self._everything or overview.is_worth_claiming(self._spool, self._published, self._calendar)
             claimed = segments.claim(self._spool) if must_claim else None
             if not claimed:
                 break
-            self._spool.hold_back(time.time() + LONGEST_LIFE)
+            self._spool.set_not_before(time.time() + LONGEST_LIFE)
             self._drain(claimed)
         if self._suspects:
             raise nothing_accepted(self._suspects[-1][1])
@@ -265,17 +265,17 @@ def _finish(spool: Spool, before: State, state: State, outcome: Outcome, *, at_o
     record_end(spool)
     try:
         if outcome.kind == OFF:
-            spool.release()
+            spool.clear_not_before()
             return
         if not (state.found_nothing and state.outcome == before.outcome == ACCEPTED):  # else it hides the previous run
             history.save_state(spool, state)
         segments.remove_abandoned(spool, time.time())
         if outcome.kind in BACK_OFF:
-            spool.hold_back(next_try(outcome, state.failures, time.time(), random.random()))  # noqa: S311
+            spool.set_not_before(next_try(outcome, state.failures, time.time(), random.random()))  # noqa: S311
         elif outcome.kind == OUT_OF_TIME or at_once:
-            spool.hold_back(0)
+            spool.set_not_before(0)
         else:
-            spool.hold_back(schedule.next_day(time.time()))
+            spool.set_not_before(schedule.next_day(time.time()))
     except OSError:
         pass  # `disable` deleted the folder, or the disk is full; `status` shows both
 

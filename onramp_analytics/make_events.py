@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from onramp_analytics.consent import Consent
-    from onramp_analytics.tracker import Said
+    from onramp_analytics.tracker import Call
 
     Link = tuple[str, str]  # ("service" or "override", its name)
 
@@ -50,7 +50,7 @@ def main(arguments: "list[str]") -> int:
     return 0
 
 
-def outcome(goal: str, status: int, start: str, stop: str) -> "list[Said]":
+def outcome(goal: str, status: int, start: str, stop: str) -> "list[Call]":
     """Return the events that describe how a command ended.
 
     Args:
@@ -60,13 +60,13 @@ def outcome(goal: str, status: int, start: str, stop: str) -> "list[Said]":
             unknown, and the command is not recorded.
         stop: the uptime when it ended.
     """
-    said: list[Said] = []
+    calls: list[Call] = []
     if start and stop:
         milliseconds = round((float(stop) - float(start)) * 1000)
-        said.append(("command_executed", {"command": goal, "success": status == 0, "duration_ms": milliseconds}))
+        calls.append(("command_executed", {"command": goal, "success": status == 0, "duration_ms": milliseconds}))
     if status:
-        said.append(("error_occurred", {"command": goal, "error_type": error_type(status)}))
-    return said
+        calls.append(("error_occurred", {"command": goal, "error_type": error_type(status)}))
+    return calls
 
 
 def error_type(status: int) -> str:
@@ -97,9 +97,9 @@ def compare(root: bytes, environ: "Mapping[bytes, bytes]") -> None:
     if lock < 0:
         return
     try:
-        now = consent.ask(environ, root)
-        if now.on:
-            _compare(spool, now, lock)
+        current = consent.ask(environ, root)
+        if current.on:
+            _compare(spool, current, lock)
         if not consent.ask(environ, root).on:
             _take_back(spool, lock)
     finally:
@@ -113,7 +113,7 @@ def _take_back(spool: Spool, lock: int) -> None:
     spool.remove_folder()
 
 
-def _compare(spool: Spool, now: "Consent", lock: int) -> None:
+def _compare(spool: Spool, current: "Consent", lock: int) -> None:
     folder = spool.make_folder()
     try:
         today = time.strftime("%Y-%m-%d", time.gmtime())
@@ -124,8 +124,8 @@ def _compare(spool: Spool, now: "Consent", lock: int) -> None:
             is_full = is_new_half(counted, today)
             known = before - after if is_full else before
             names = published(spool.root)
-            said = changes(known, after, lambda name: events.has_scaffold(name, names))
-            lines = tracker.compose(said, now, names)
+            calls = changes(known, after, lambda name: events.has_scaffold(name, names))
+            lines = tracker.compose(calls, current, names)
             if lines and spool.write(lines) != "stored":
                 return
             counted = today if is_full else counted
@@ -217,20 +217,22 @@ def links(root: bytes, kind: str) -> "list[str] | None":
     ]
 
 
-def changes(before: "set[Link]", after: "set[Link]", has_scaffold: "Callable[[str], bool]") -> "list[Said]":
+def changes(before: "set[Link]", after: "set[Link]", has_scaffold: "Callable[[str], bool]") -> "list[Call]":
     """Return the events for what was enabled and disabled between two lists."""
-    said: list[Said] = []
+    calls: list[Call] = []
     for kind, name in sorted(after - before):
         if kind == "service":
-            said.append(("service_enabled", {"service_name": name, "has_scaffold": has_scaffold(name)}))
+            calls.append(("service_enabled", {"service_name": name, "has_scaffold": has_scaffold(name)}))
         else:
-            said.append(("override_enabled", {"override_name": name}))
-    said.extend((f"{kind}_disabled", {f"{kind}_name": name}) for kind, name in sorted(before - after))
-    return said
+            calls.append(("override_enabled", {"override_name": name}))
+    calls.extend((f"{kind}_disabled", {f"{kind}_name": name}) for kind, name in sorted(before - after))
+    return calls
 
 
 def never_again(spool: Spool) -> None:
-    """Keep the list, and do no full count any more: `reset-id` has made a new identifier. Hold the lock.
+    """Keep the list, and do no full count any more, since `reset-id` has made a new identifier.
+
+    The caller must hold the spool's lock.
 
     Raises:
         OSError: the list cannot be written.

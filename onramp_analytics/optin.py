@@ -88,7 +88,7 @@ def notice_was_shown(root: bytes) -> Consent:
         with suppress(OSError):
             make_events.compare(root, os.environb)
             if spool.not_before() and history.load_state(spool).failures:
-                spool.hold_back(0)  # the settings may have been corrected, so the back-off no longer applies
+                spool.set_not_before(0)  # the settings may have been corrected, so the back-off no longer applies
     return current
 
 
@@ -206,8 +206,8 @@ def _permitted(root: bytes) -> Consent:
 
 def off_anyway(root: bytes) -> str:
     """Return which setting turns analytics off whatever `onramp.lock` contains; empty if none does."""
-    said = os.environb.get(consent.ENABLED_VARIABLE)
-    if said is not None and said.lower() not in consent.YES:
+    value = os.environb.get(consent.ENABLED_VARIABLE)
+    if value is not None and value.lower() not in consent.YES:
         return "ONRAMP_ANALYTICS_ENABLED turns them off"
     return consent.refusal(consent.env_files(root))
 

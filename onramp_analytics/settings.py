@@ -78,7 +78,7 @@ def updated(content: bytes, changes: "Mapping[bytes, bytes | None]") -> bytes:
 
 
 def change(root: bytes, changes: "Mapping[bytes, bytes | None]") -> None:
-    """Change our keys in `onramp.lock` atomically, even in a power cut. Hold the spool's lock.
+    """Change our keys in `onramp.lock` atomically, even in a power cut. The caller must hold the spool's lock.
 
     The new file belongs to this user, which ties the consent to one person. It keeps the mode of the old one. A new one
     gets 0644, since make and shells read it.
@@ -105,7 +105,7 @@ def change(root: bytes, changes: "Mapping[bytes, bytes | None]") -> None:
 
 
 def remove(root: bytes) -> None:
-    """Remove our keys from `onramp.lock`, and the file if it holds nothing else. Hold the spool's lock.
+    """Remove our keys from `onramp.lock`, and the file if it holds nothing else. The caller must hold the spool's lock.
 
     Raises:
         OSError: see `change`.

@@ -4,7 +4,7 @@
     <root>/onramp.spool.lock   empty; its flock guards the spool
     <root>/onramp.spool.d/     the flusher's folder; created when first needed
         <ns>-<pid>.<offset>    a segment: claimed or spilled events; those before the offset are done
-        <ns>-<pid>.new         an event that is being spilled
+        <ns>-<pid>.new         events that are being spilled
         not-before             its modification time is when the next flusher may start
         flusher.lock           its flock is held by the running flusher
         enabled                what was enabled at the last comparison (make_events.py)
@@ -130,7 +130,7 @@ class Spool:
             posix.close(fd)  # race 2
 
     def write(self, lines: bytes) -> "Outcome":
-        """Add whole lines to the spool, as `append` does. Hold the lock."""
+        """Add whole lines to the spool, as `append` does. The caller must hold the lock."""
         fd = posix.open(self.file, OPEN | posix.O_APPEND, 0o600)
         try:
             found = posix.fstat(fd)
@@ -203,7 +203,7 @@ class Spool:
         except OSError:
             pass
 
-    def hold_back(self, when: float) -> None:
+    def set_not_before(self, when: float) -> None:
         """Set when the next flusher may start, in seconds since 1970; 0 means now. The folder must exist.
 
         Raises:
@@ -222,8 +222,8 @@ class Spool:
         finally:
             posix.close(folder)
 
-    def release(self) -> None:
-        """Undo `hold_back`, so that the next flusher may start now. Deletes the folder if it is empty."""
+    def clear_not_before(self) -> None:
+        """Undo `set_not_before`, so that the next flusher may start now. Deletes the folder if it is empty."""
         try:
             folder = self.open_folder()
         except OSError:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from onramp_analytics.consent import Consent
 
-    Said = tuple[str, Mapping[str, object]]  # an event and its properties
+    Call = tuple[str, Mapping[str, object]]  # an event and its properties
 
 
 def track(event: str, properties: "Mapping[str, object]") -> bool:
@@ -24,13 +24,13 @@ def track(event: str, properties: "Mapping[str, object]") -> bool:
     return record(None, posix.environ, [(event, properties)])  # the dictionary that `os.environ` writes to
 
 
-def record(named_root: "bytes | None", environ: "Mapping[bytes, bytes]", said: "Sequence[Said]") -> bool:
+def record(named_root: "bytes | None", environ: "Mapping[bytes, bytes]", calls: "Sequence[Call]") -> bool:
     """Append events to the spool if consent is given, and start a flusher if one is due.
 
     Args:
         named_root: the value of `--root`, or None.
         environ: the environment.
-        said: (event, its properties) pairs.
+        calls: (event, its properties) pairs.
 
     Returns:
         True if they were stored; False if analytics are off or the events could not be stored.
@@ -40,16 +40,16 @@ def record(named_root: "bytes | None", environ: "Mapping[bytes, bytes]", said: "
     """
     try:
         root = checkout.find(named_root, environ)
-        now = consent.ask(environ, root) if root else None
-        published = checkout.published(root) if root and now and now.on else b""
+        current = consent.ask(environ, root) if root else None
+        published = checkout.published(root) if root and current and current.on else b""
     except OSError:
-        now, published = None, b""
-    lines = compose(said, now, published)
-    if not (root and now and now.on and lines):
+        current, published = None, b""
+    lines = compose(calls, current, published)
+    if not (root and current and current.on and lines):
         return False
 
     def still_on() -> bool:
-        return consent.still_holds(now, environ, root)
+        return consent.still_holds(current, environ, root)
 
     try:
         spool = Spool(root)
@@ -61,18 +61,18 @@ def record(named_root: "bytes | None", environ: "Mapping[bytes, bytes]", said: "
     return outcome == "stored"
 
 
-def compose(said: "Sequence[Said]", now: "Consent | None", published: bytes) -> bytes:
+def compose(calls: "Sequence[Call]", current: "Consent | None", published: bytes) -> bytes:
     """Return events as the lines to store, without those that are newer than the catalog that the user agreed to.
 
     Raises:
         ValueError: an event or a property is not in the catalog; raised even if analytics are off.
     """
     lines = b""
-    version = now.version if now and now.on else events.VERSION
-    for event, given in said:
+    version = current.version if current and current.on else events.VERSION
+    for event, given in calls:
         values = events.clean(event, given, published, version)
-        if values is not None and now and now.on:
-            lines += events.build(event, values, now.id, time.time(), posix.urandom(16))
+        if values is not None and current and current.on:
+            lines += events.build(event, values, current.id, time.time(), posix.urandom(16))
     return lines
 
 

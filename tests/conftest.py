@@ -124,7 +124,7 @@ class Checkout:
     def hold_back_flusher(self) -> None:
         """Mark a flusher as running, so that `track` starts none and only the test uses the spool."""
         os.close(self.spool.make_folder())
-        self.spool.hold_back(time.time() + 600)
+        self.spool.set_not_before(time.time() + 600)
 
 
 def flushers_of(checkout: Checkout) -> list[int]:

@@ -25,6 +25,7 @@ BITS = b"0123456789abcdef" * 2
 ON = f"ANALYTICS_ENABLED=1\nANALYTICS_ID={ID}\nANALYTICS_NOTICE_SHOWN=1\n".encode()
 OFF = b"ANALYTICS_ENABLED=0\n"
 ASKS = "asks"
+DESTINATION_VARIABLES = (b"ONRAMP_ANALYTICS_API_KEY", b"ONRAMP_ANALYTICS_HOST", b"ONRAMP_ANALYTICS_ALLOW_HTTP")
 
 #: The environment, onramp.lock, and whether events are recorded: True, False, or only after the notice.
 ROWS = [
@@ -132,7 +133,7 @@ def test_a_version_that_is_known_counts_and_a_newer_one_counts_as_the_first(said
     ("agreed", "told", "newest"), [(b"1", b"1", 1), (b"1", b"2", 2), (b"2", b"1", 2), (b"1", b"9", 1), (b"1", b"", 1)]
 )
 def test_a_user_knows_the_version_agreed_to_and_the_one_in_the_notice(agreed: bytes, told: bytes, newest: int) -> None:
-    assert decide(ON + b"ANALYTICS_AGREED=%b\nANALYTICS_TOLD=%b\n" % (agreed, told)).told == newest
+    assert decide(ON + b"ANALYTICS_AGREED=%b\nANALYTICS_TOLD=%b\n" % (agreed, told)).shown_version == newest
 
 
 @pytest.mark.parametrize(
@@ -250,11 +251,11 @@ def test_each_line_that_names_a_variable_and_is_not_plainly_harmless_is_a_no(lin
 @given(contents=st.lists(st.binary(), max_size=2).map(tuple))
 def test_nothing_that_can_be_in_the_files_raises(contents: tuple[bytes, ...]) -> None:
     assert isinstance(consent.refusal(contents), str)
-    assert isinstance(consent.names_in(contents, consent.DESTINATION_VARIABLES), str)
+    assert isinstance(consent.names_in(contents, DESTINATION_VARIABLES), str)
 
 
 def test_a_destination_is_named_by_any_line_that_is_not_a_comment() -> None:
-    key, host, _ = consent.DESTINATION_VARIABLES
+    key, host, _ = DESTINATION_VARIABLES
 
     assert consent.names_in((b"", b"A=1\nexport ONRAMP_ANALYTICS_HOST?=x"), (key, host)) == host.decode()
     assert consent.names_in((b"#ONRAMP_ANALYTICS_HOST=x\n",), (key, host)) == ""

@@ -504,14 +504,14 @@ def test_an_event_that_comes_just_before_the_flusher_says_that_it_ends_is_sent_b
     here: Checkout, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Race 5 of spool.py: its tracker still saw a flusher alive, and so started none."""
-    hold_back, late = Spool.hold_back, list[str]()
+    set_not_before, late = Spool.set_not_before, list[str]()
 
     def track_just_before(spool: Spool, when: float) -> None:
         if when == 0 and receiver.accepted and not late:
             late.extend(fill(here, 1, first=500))
-        hold_back(spool, when)
+        set_not_before(spool, when)
 
-    monkeypatch.setattr(Spool, "hold_back", track_just_before)
+    monkeypatch.setattr(Spool, "set_not_before", track_just_before)
     fill(here, 1)
 
     run(here)
@@ -730,7 +730,7 @@ def test_senders_that_are_killed_each_time_are_counted_until_one_comes_to_its_en
     monkeypatch.setattr(detached, "time", SimpleNamespace(time=time.time, sleep=killed))
     fill(here, 1)
     for number in (1, 2, 3):
-        here.spool.release()
+        here.spool.clear_not_before()
         with pytest.raises(Killed):
             detached.linger(here.spool)
         assert history.unfinished(here.spool) == number

@@ -45,7 +45,7 @@ def test_the_command_names_the_checkout_and_keeps_only_what_the_flusher_needs(
 
 
 def test_it_keeps_each_variable_that_decides_about_consent_and_destination() -> None:
-    needed = {consent.DO_NOT_TRACK, consent.ENABLED_VARIABLE, *consent.DESTINATION_VARIABLES}
+    needed = {consent.DO_NOT_TRACK, consent.ENABLED_VARIABLE}
     needed |= {n.encode() for n in (destination.KEY_VARIABLE, destination.HOST_VARIABLE, destination.ALLOW_HTTP)}
 
     assert needed | {b"HOME", b"XDG_STATE_HOME"} <= set(spawn.KEPT)
@@ -54,7 +54,7 @@ def test_it_keeps_each_variable_that_decides_about_consent_and_destination() -> 
 @pytest.mark.parametrize(("ahead", "count"), [(600, 0), (-1, 1), (2 * 86_400, 1)], ids=["later", "due", "clock jumped"])
 def test_none_is_started_before_its_time(checkout: Checkout, started: Started, ahead: int, count: int) -> None:
     checkout.hold_back_flusher()
-    checkout.spool.hold_back(time.time() + ahead)
+    checkout.spool.set_not_before(time.time() + ahead)
 
     spawn.start_flusher(checkout.spool, {})
 

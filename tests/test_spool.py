@@ -45,7 +45,7 @@ def test_with_umask_000_everything_is_still_for_the_user_alone(spool: Spool, fol
     try:
         spool.append(line(), yes)
         os.close(spool.make_folder())
-        spool.hold_back(1)
+        spool.set_not_before(1)
         lock = spool.take_lock()
         spool.append(line(), yes)  # spilled
         os.close(lock)
@@ -142,10 +142,10 @@ def test_a_file_that_belongs_to_another_user_is_not_ours(tmp_path: Path, spool: 
             spool.append(line(), yes)
         assert os.listdir(tmp_path) == [name]
     else:
-        for use in (spool.make_folder, spool.open_folder, lambda: spool.hold_back(1)):
+        for use in (spool.make_folder, spool.open_folder, lambda: spool.set_not_before(1)):
             with pytest.raises(PermissionError, match="another user"):
                 use()
-        spool.release()
+        spool.clear_not_before()
         assert os.listdir(place) == []
 
 
@@ -170,7 +170,7 @@ def test_a_stamp_behind_a_link_is_neither_set_nor_believed(tmp_path: Path, spool
     os.utime(elsewhere, (ahead, ahead))
 
     with pytest.raises(OSError, match="symbolic links"):
-        spool.hold_back(1)
+        spool.set_not_before(1)
 
     assert elsewhere.stat().st_mtime == ahead
     assert spool.flusher_is_due(time.time())
@@ -184,7 +184,7 @@ def test_a_stamp_that_is_a_hard_link_is_not_set(tmp_path: Path, spool: Spool, fo
     (folder / os.fsdecode(STAMP)).hardlink_to(victim)
 
     with pytest.raises(FileExistsError, match="not a file of ours"):
-        spool.hold_back(1)
+        spool.set_not_before(1)
 
     assert victim.stat().st_mtime == before
 
@@ -384,21 +384,21 @@ def test_a_flusher_is_due_unless_the_stamp_is_ahead(spool: Spool, ahead: float |
     now = time.time()
     if ahead is not None:
         os.close(spool.make_folder())
-        spool.hold_back(now + ahead)
+        spool.set_not_before(now + ahead)
 
     assert spool.flusher_is_due(now) is due
 
 
 def test_release_makes_a_flusher_due_and_leaves_no_empty_folder(spool: Spool) -> None:
     os.close(spool.make_folder())
-    spool.hold_back(time.time() + 60)
+    spool.set_not_before(time.time() + 60)
 
-    spool.release()
+    spool.clear_not_before()
 
     assert spool.not_before() == 0
     assert spool.flusher_is_due(time.time())
     assert os.listdir(spool.root) == []
-    spool.release()
+    spool.clear_not_before()
 
 
 def test_names_of_segments_sort_by_time() -> None:

@@ -95,7 +95,7 @@ KEYS: dict[str, tuple[tuple[str, str], ...]] = {
         ("checks", "The checks, as a list"),
         ("checks[].what", "Name of the check"),
         ("checks[].state", "`ok`, `note` (works, but worth knowing) or `wrong` (needs a fix)"),
-        ("checks[].said", "What was found and, if it is wrong, what to do"),
+        ("checks[].result", "What was found and, if it is wrong, what to do"),
     ),
     "preview": (
         ("version", "Version of this format: 1"),
@@ -261,7 +261,7 @@ class Session:
         ]
         self._run(place, "preview")
         self._run(place, "enable")
-        place.spool.hold_back(_tomorrow())  # as after an upload on the same day
+        place.spool.set_not_before(_tomorrow())  # as after an upload on the same day
         self._run(place, "track", "command_executed", "command=start", "success=true", "duration_ms=412")
         place.track("command_executed", "command=start", "success=false", "duration_ms=95")
         place.track("error_occurred", "command=start", "error_type=exit_2")
@@ -273,7 +273,7 @@ class Session:
         self._pipe(place, "events", "head -4")
         self._run(place, "flush")
         place.track("command_executed", "command=start", "success=true", "duration_ms=380")
-        place.spool.hold_back(_tomorrow())
+        place.spool.set_not_before(_tomorrow())
         self._object(place, "status")
         self._run(place, "show-sent")
         self._run(place, "reset-id")

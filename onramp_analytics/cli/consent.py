@@ -61,7 +61,7 @@ def notice(context: click.Context) -> None:
             optin.enable(root)
             click.echo(notice_text(root), err=True)
             optin.notice_was_shown(root)
-        elif now.on and now.told < events.VERSION:
+        elif now.on and now.shown_version < events.VERSION:
             optin.catalog_was_shown(root)
             click.echo(
                 "OnRamp analytics can record new events or properties, but only if you agree. "

@@ -65,7 +65,7 @@ def _show(found: list[Check]) -> None:
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")  # a long path is shown whole
     for check in found:
-        table.add_row(Text(_marks()[check.state], _STYLES[check.state]), check.what, Text(echo(check.said)))
+        table.add_row(Text(_marks()[check.state], _STYLES[check.state]), check.what, Text(echo(check.result)))
     Console(highlight=False).print(table)
 
 

@@ -64,7 +64,7 @@ def look(root: bytes) -> dict[str, Any]:
         "last_run": asdict(last) if last.at else None,
         "next_try": not_before if not_before > time.time() else None,
         "problems": health.problems(checks),
-        "notes": [check.said for check in checks if check.state == health.NOTE and now.on],
+        "notes": [check.result for check in checks if check.state == health.NOTE and now.on],
         "turn": _turn(root, now),
     }
 

@@ -189,10 +189,10 @@ class Application:
         if response.ok or response.is_redirect:
             raise _unlike(self.host)
         detail = answer.get("detail") if isinstance(answer, dict) else None
-        said = f" ({clean(detail, self.key)})" if detail else ""
+        reason = f" ({clean(detail, self.key)})" if detail else ""
         missing = {403: f"the key is not allowed to do this: it needs {self.scopes} for this project"}
         what_to_do = {**_WHAT_TO_DO, **missing}.get(response.status_code, "try again later")
-        sentence = f"{self.host} answered {response.status_code}{said}: {what_to_do}"
+        sentence = f"{self.host} answered {response.status_code}{reason}: {what_to_do}"
         if response.status_code == 429:
             raise _TooMany(sentence, _seconds(response.headers.get("Retry-After", "")))
         raise CouldNot(sentence)

@@ -14,9 +14,9 @@ class Check:
     Attributes:
         what: the name of the check, in a word or two.
         state: OK, NOTE (not an error, but worth knowing) or WRONG (events are not stored, or not sent).
-        said: the result, for the user; if it is wrong, also what to do.
+        result: the result, for the user; if it is wrong, also what to do.
     """
 
     what: str
     state: str
-    said: str
+    result: str

@@ -28,32 +28,32 @@ STUCK = 0.3  # seconds for the spool's lock; a running process holds it for mill
 _CHOICE = "onramp.lock"
 
 
-def checks(root: bytes, now: Consent, environ: Mapping[str, str]) -> list[Check]:
+def checks(root: bytes, current: Consent, environ: Mapping[str, str]) -> list[Check]:
     """Make all checks that need no server.
 
     Args:
         root: the checkout.
-        now: the consent.
+        current: the present consent.
         environ: the environment.
     """
-    found = list(_checks(root, now, environ))
+    found = list(_checks(root, current, environ))
     # While analytics are off, only the choice itself can be wrong.
-    return [c if now.on or c.what == _CHOICE or c.state != WRONG else replace(c, state=NOTE) for c in found]
+    return [c if current.on or c.what == _CHOICE or c.state != WRONG else replace(c, state=NOTE) for c in found]
 
 
-def _checks(root: bytes, now: Consent, environ: Mapping[str, str]) -> list[Check]:
+def _checks(root: bytes, current: Consent, environ: Mapping[str, str]) -> list[Check]:
     outbox = Outbox(root)
     where = _destination(root, environ)
     return [
         Check("checkout", OK, os.fsdecode(root)),
         _lock_file(root),
-        Check("consent", OK, f"analytics are {'on' if now.on else 'off'}: {now.why}"),
-        *_agreement(root, now, environ),
-        _names(root, now),
-        *_enabled(root, now),
+        Check("consent", OK, f"analytics are {'on' if current.on else 'off'}: {current.why}"),
+        *_agreement(root, current, environ),
+        _names(root, current),
+        *_enabled(root, current),
         *_files(outbox.spool),
         *_spool(outbox.spool),
-        *(_write(outbox.spool) if now.on else ()),
+        *(_write(outbox.spool) if current.on else ()),
         _disk(root),
         *where,
         machine.proxy(environ),
@@ -69,7 +69,7 @@ def _checks(root: bytes, now: Consent, environ: Mapping[str, str]) -> list[Check
 
 def problems(found: list[Check]) -> list[str]:
     """Return what is wrong, without repeats."""
-    return list(dict.fromkeys(check.said for check in found if check.state == WRONG))
+    return list(dict.fromkeys(check.result for check in found if check.state == WRONG))
 
 
 def _lock_file(root: bytes) -> Check:
@@ -88,40 +88,42 @@ def _lock_file(root: bytes) -> Check:
     return Check(_CHOICE, WRONG, f"{os.fsdecode(path)} is not a readable file: move it away")
 
 
-def _agreement(root: bytes, now: Consent, environ: Mapping[str, str]) -> Iterator[Check]:
-    if not now.on:
+def _agreement(root: bytes, current: Consent, environ: Mapping[str, str]) -> Iterator[Check]:
+    if not current.on:
         return
-    newer = now.version < events.VERSION
-    said = "new events are not recorded until you agree: run `events --new` to see them, and `enable` to agree"
+    newer = current.version < events.VERSION
+    result = "new events are not recorded until you agree: run `events --new` to see them, and `enable` to agree"
     yield Check(
-        "agreement", NOTE if newer else OK, said if newer else "you have agreed to everything that can be recorded"
+        "agreement", NOTE if newer else OK, result if newer else "you have agreed to everything that can be recorded"
     )
     try:
-        objection = destination.objection(now, destination.of(root, environ), destination.send(root, environ))
+        objection = destination.objection(current, destination.of(root, environ), destination.send(root, environ))
     except Misconfigured:
         return
     if objection:
         yield Check("agreement", WRONG, f"nothing is sent: {objection}; to agree, run `onramp-analytics enable`")
 
 
-def _names(root: bytes, now: Consent) -> Check:
+def _names(root: bytes, current: Consent) -> Check:
     names = [line for line in checkout.published(root).splitlines() if line and not line.startswith(b"#")]
     if names:
         return Check("published names", OK, f"{len(names):,} names")
-    said = f"{os.fsdecode(checkout.NAMES)} cannot be read, so every name is recorded as `custom` or `other`"
-    return Check("published names", NOTE if now.on else OK, f"{said}: OnRamp's maintainers create it with `install`")
+    result = f"{os.fsdecode(checkout.NAMES)} cannot be read, so every name is recorded as `custom` or `other`"
+    return Check(
+        "published names", NOTE if current.on else OK, f"{result}: OnRamp's maintainers create it with `install`"
+    )
 
 
-def _enabled(root: bytes, now: Consent) -> Iterator[Check]:
+def _enabled(root: bytes, current: Consent) -> Iterator[Check]:
     for kind, folder in make_events.FOLDERS.items():
-        if now.on and make_events.links(root, kind) is None:
+        if current.on and make_events.links(root, kind) is None:
             why = "it is missing, unreadable, too large or without a .keep file"
             yield Check("enabled", NOTE, f"{os.fsdecode(folder[1:])}/ is not counted: {why}")
 
 
 def _files(spool: Spool) -> Iterator[Check]:
     found = list(_faults(spool))
-    yield from (Check("files", WRONG, said) for said in found)
+    yield from (Check("files", WRONG, result) for result in found)
     if not found:
         yield Check("files", OK, "belong to you")
 
@@ -153,8 +155,10 @@ def _spool(spool: Spool) -> Iterator[Check]:
     if size > CAP - 1024:
         yield Check("spool", WRONG, "the spool is full, and new events are dropped: run `onramp-analytics flush`")
     if len(segments.waiting(spool)) >= MOST_SPILLED:
-        said = f"{MOST_SPILLED:,} events are in separate files, and no more can be added: run `onramp-analytics flush`"
-        yield Check("spool", WRONG, said)
+        result = (
+            f"{MOST_SPILLED:,} events are in separate files, and no more can be added: run `onramp-analytics flush`"
+        )
+        yield Check("spool", WRONG, result)
     yield from _lock(spool)
 
 
@@ -166,8 +170,8 @@ def _lock(spool: Spool) -> Iterator[Check]:
             return
         with locks.locked(spool, STUCK) as held:
             if not held:
-                said = f"{path} is held by a stuck process: stop it (find it with `fuser`)"
-                yield Check("lock", WRONG, said)
+                result = f"{path} is held by a stuck process: stop it (find it with `fuser`)"
+                yield Check("lock", WRONG, result)
     except FileNotFoundError:
         return
     except OSError as error:
@@ -188,8 +192,8 @@ def _write(spool: Spool) -> Iterator[Check]:
         files.replace(folder, b"doctor", b"written by doctor\n")
         files.remove(folder, b"doctor")
     except OSError as error:
-        said = f"no file can be written in {os.fsdecode(spool.folder)} ({error.strerror}), so nothing is recorded"
-        yield Check("write", WRONG, f"{said}: free space and inodes, or {_REMEDY}")
+        result = f"no file can be written in {os.fsdecode(spool.folder)} ({error.strerror}), so nothing is recorded"
+        yield Check("write", WRONG, f"{result}: free space and inodes, or {_REMEDY}")
     finally:
         os.close(folder)
 
@@ -217,7 +221,7 @@ def _sending(outbox: Outbox, where: list[Check]) -> list[Check]:
     if outbox.flusher_is_alive():
         return [Check("last send", OK, "events are being sent in the background")]
     last = outbox.last_run()
-    if any(last.reason == check.said for check in where):  # a problem is shown once
+    if any(last.reason == check.result for check in where):  # a problem is shown once
         return []
     if last.outcome not in ("", ACCEPTED):
         return [Check("last send", WRONG, last.reason)]
@@ -229,8 +233,8 @@ def _unfinished(outbox: Outbox) -> Check:
     number = history.unfinished(outbox.spool)
     if number < MOST_UNFINISHED or outbox.flusher_is_alive():
         return Check("uploads", OK, "run to their end")
-    said = f"the last {number} background uploads were interrupted, perhaps by systemd or a container"
-    return Check("uploads", WRONG, f"{said}: run `onramp-analytics flush` at the end of the job")
+    result = f"the last {number} background uploads were interrupted, perhaps by systemd or a container"
+    return Check("uploads", WRONG, f"{result}: run `onramp-analytics flush` at the end of the job")
 
 
 def _clock(spool: Spool, now: float) -> Check:
@@ -255,6 +259,6 @@ def _program(root: bytes) -> Check:
         return Check("program", OK, "make finds onramp-analytics on the PATH")
     gone = next((path for path in known if not os.access(path, os.R_OK)), None)
     if gone:
-        said = f"onramp.program names {gone}, which does not exist: run `onramp-analytics enable`"
-        return Check("program", WRONG, said)
+        result = f"onramp.program names {gone}, which does not exist: run `onramp-analytics enable`"
+        return Check("program", WRONG, result)
     return Check("program", OK, f"make runs {known[-1]}")

@@ -49,8 +49,8 @@ def versions() -> Check:
     try:
         posthog = metadata.version("posthog")
     except (OSError, metadata.PackageNotFoundError):
-        said = "the package posthog cannot be read, so nothing can be sent: install onramp-analytics again"
-        return Check("versions", WRONG, said)
+        result = "the package posthog cannot be read, so nothing can be sent: install onramp-analytics again"
+        return Check("versions", WRONG, result)
     return Check("versions", OK, f"onramp-analytics {onramp_analytics.__version__}, Python {python}, posthog {posthog}")
 
 
@@ -60,6 +60,6 @@ def byte_code() -> Check:
     missing = [name for name in HOT if not os.path.exists(cache_from_source(os.path.join(here, f"{name}.py")))]
     if missing and not os.access(here, os.W_OK):
         remedy = f"as its owner, run `python3 -m compileall {here}`"
-        said = f"Python cannot store its compiled files in {here}, so every command starts more slowly: {remedy}"
-        return Check("compiled files", WRONG, said)
+        result = f"Python cannot store its compiled files in {here}, so every command starts more slowly: {remedy}"
+        return Check("compiled files", WRONG, result)
     return Check("compiled files", OK, "present" if not missing else "written with the next command")

@@ -29,7 +29,7 @@ def doctor(checkout: Checkout, *words: str, env: dict[str, str] | None = None) -
     done = checkout.run("doctor", "--json", *words, check=False, env=env)
     found: dict[str, list[tuple[str, str]]] = {}
     for check in json.loads(done.stdout)["checks"]:
-        found.setdefault(check["what"], []).append((check["state"], check["said"]))
+        found.setdefault(check["what"], []).append((check["state"], check["result"]))
     wrong = [state for said in found.values() for state, _ in said if state == health.WRONG]
     assert done.returncode == (1 if wrong else 0)
     return found
@@ -378,4 +378,4 @@ def test_metadata_that_cannot_be_read_is_a_sentence(monkeypatch: pytest.MonkeyPa
     found = machine.versions()
 
     assert found.state == health.WRONG
-    assert "the package posthog cannot be read" in found.said
+    assert "the package posthog cannot be read" in found.result

@@ -286,7 +286,7 @@ def test_without_a_folder_nothing_is_deleted_from_the_working_directory(
 
 def test_leave_removes_a_folder_with_nothing_of_worth_and_no_other(spool: Spool, folder: Path) -> None:
     with locks.flusher_lock(spool):
-        spool.hold_back(1)
+        spool.set_not_before(1)
         (folder / "sent").touch()
         segments.leave(spool)
         assert len(os.listdir(folder)) == 3
