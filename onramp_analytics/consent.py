@@ -186,6 +186,14 @@ def refusal(contents: "tuple[bytes, ...] | None") -> str:
     return ""
 
 
+def off_by_settings(environ: "Mapping[bytes, bytes]", root: bytes) -> str:
+    """Return why ONRAMP_ANALYTICS_ENABLED or a `.env` file turns analytics off; empty if neither does."""
+    value = environ.get(ENABLED_VARIABLE)
+    if value is not None and value.lower() not in YES:
+        return "ONRAMP_ANALYTICS_ENABLED turns them off"
+    return refusal(env_files(root))
+
+
 def names_in(contents: "tuple[bytes, ...] | None", variables: "tuple[bytes, ...]") -> str:
     """Return the first of the variables that the `.env` files name; empty if they name none."""
     for content in contents or ():

@@ -43,30 +43,21 @@ def enable(root: bytes) -> int:
             off.
     """
     before = _permitted(root)
-    forbidden = off_anyway(root)
-    if forbidden:
-        raise CouldNot(f"analytics stay off because {forbidden}: correct that, then run this again")
+    reason = consent.off_by_settings(os.environb, root)
+    if reason:
+        raise CouldNot(f"analytics stay off because {reason}: correct that, then run this again")
     deleted = 0
     with _changing(root) as spool:
-        if before.is_here:
-            settings.change(root, {settings.ENABLED: b"1", **_agreement(root), settings.ID: _id(before)})
-        else:
+        agreed = {settings.ENABLED: b"1", **_agreement(root), settings.ID: _id(before)}
+        if not before.is_here:
             deleted = segments.count(spool)
             with suppress(OSError):
                 launcher.forget(root)
             segments.purge(spool)
             bits = os.urandom(16).hex().encode()
             _write_state(root, bits)
-            settings.change(
-                root,
-                {
-                    **REMOVED,
-                    settings.CHECKOUT: bits,
-                    settings.ENABLED: b"1",
-                    **_agreement(root),
-                    settings.ID: _id(before),
-                },
-            )
+            agreed = {**REMOVED, settings.CHECKOUT: bits, **agreed}
+        settings.change(root, agreed)
     return deleted
 
 
@@ -202,14 +193,6 @@ def _permitted(root: bytes) -> Consent:
     if consent.do_not_track(os.environb):
         raise CouldNot("DO_NOT_TRACK is set and cannot be overridden: unset it, then run this again")
     return consent.ask(os.environb, root)
-
-
-def off_anyway(root: bytes) -> str:
-    """Return which setting turns analytics off whatever `onramp.lock` contains; empty if none does."""
-    value = os.environb.get(consent.ENABLED_VARIABLE)
-    if value is not None and value.lower() not in consent.YES:
-        return "ONRAMP_ANALYTICS_ENABLED turns them off"
-    return consent.refusal(consent.env_files(root))
 
 
 def refuse_root(root: bytes) -> None:

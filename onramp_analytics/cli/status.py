@@ -13,7 +13,7 @@ from typing import Any
 import click
 from rich.console import Console
 
-from onramp_analytics import consent, health, optin
+from onramp_analytics import consent, health
 from onramp_analytics.cli.common import ago, as_json, checkout, counted, day, echo, left_out, schedule
 from onramp_analytics.consent import AT_ONCE
 from onramp_analytics.errors import Misconfigured
@@ -75,7 +75,7 @@ def _turn(root: bytes, now: consent.Consent) -> str | None:
         return "make analytics-disable"
     if consent.do_not_track(os.environb):
         return None
-    return None if optin.off_anyway(root) else "make analytics-enable"
+    return None if consent.off_by_settings(os.environb, root) else "make analytics-enable"
 
 
 def _or_none(setting: Callable[[], str]) -> str | None:
