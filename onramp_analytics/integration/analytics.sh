@@ -201,8 +201,8 @@ content() {
     LC_ALL=C sed -E '/^ANALYTICS_(ENABLED|ID|NOTICE_SHOWN|AGREED|AGREED_TO|AGREED_SEND|TOLD|CHECKOUT)=/d' onramp.lock
 }
 
-# Delete the files that tie a consent to this folder, older ones too, but not the file of another folder, of which this
-# is a copy.
+# Delete the state files that name this folder, and the one that onramp.lock names, if the folder in it no longer exists.
+# If that file names another folder that exists, this folder is a copy of it, and the file stays.
 forget_states() {
     case $states in /*) ;; *) return ;; esac
     [ ! -h "$states" ] || return 0

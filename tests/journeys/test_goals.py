@@ -57,6 +57,31 @@ def test_an_odd_goal_does_what_it_does_without_the_drop_in(three: list[OnRamp], 
     assert outcomes[2] == outcomes[0]
 
 
+@pytest.mark.parametrize("rule", ["list\\ twice: ; @echo made\n", ""], ids=["a rule", "no rule"])
+@pytest.mark.parametrize("words", [["list twice"], ["list twice", "list"]])
+def test_a_first_goal_with_a_space_does_what_it_does_without_the_drop_in(
+    three: list[OnRamp], words: list[str], rule: str
+) -> None:
+    outcomes = []
+    for each in three:
+        (each.path / "make.d/spaced.mk").write_text(rule)
+        done = each.make(*words)
+        lines = (done.stdout + done.stderr).splitlines()
+        outcomes.append((done.returncode, [line for line in lines if EXTRA_LINE not in line]))
+
+    assert outcomes[1] == outcomes[0]
+    assert outcomes[2] == outcomes[0]
+
+
+def test_a_later_goal_with_a_space_is_passed_on_as_words(on: OnRamp) -> None:
+    (on.path / "make.d/spaced.mk").write_text("%: ; @:\n")
+
+    done = on.make("twice", "some words")
+
+    assert done.returncode == 0
+    assert done.stdout == on.make("twice", "some", "words").stdout
+
+
 VARIABLES = [
     "POSTHOG_HOST",
     "POSTHOG_API_KEY",
