@@ -51,7 +51,7 @@ In an OnRamp checkout, most commands are also make targets: `make analytics-stat
 
 The examples are the real output of one session, with example identifiers, dates and paths.
 Days are UTC days.
-Where an object has a `version`, it changes if a key is removed or changes its meaning.
+If JSON has the key `version`, that number changes when another key is removed or changes its meaning.
 """
 
 #: The keys of the JSON of each command, in the order in which it prints them: (key, what it holds).
@@ -355,7 +355,7 @@ _REPLACED: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], .
     (re.compile(r"[\d,]+ MiB free"), "20,480 MiB free"),
     (re.compile(r"Python [\d.]+, posthog [\d.]+"), "Python 3.13.1, posthog 7.20.0"),
     (re.compile(re.escape(__version__) + r"\b"), "0.2.0"),
-    (re.compile(r"\d+ bytes sent, [\d,]+ before"), "420 bytes sent, 690 before"),
+    (re.compile(r"\d+ bytes, [\d,]+ before"), "420 bytes, 690 before"),
     (re.compile(r"Content-Length: \d+"), "Content-Length: 420"),
     (re.compile(r"in \d+ ms or less"), "in 20 ms or less"),
     (re.compile(r"\d+\.\d s later"), "3.2 s later"),

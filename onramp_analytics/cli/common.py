@@ -72,7 +72,7 @@ def schedule(how_often: Send, due: str = "") -> str:
     """
     if how_often == AT_ONCE:
         return "Events are sent a few seconds after each command."
-    when = f"The next are due on {due}." if due else "Until then, you can view, send or delete them."
+    when = f"The next are due on {due}." if due else "To view them first: make analytics-show-pending."
     return f"Events are sent once a day, two days after they were recorded (UTC). {when}"
 
 

@@ -33,9 +33,9 @@ EXAMPLES = ("plex", "plex-nfs", "start", "exit_2", True, 410)  # one value for e
 def preview(context: click.Context, *, as_json: bool) -> None:
     """Show the complete request without sending it.
 
-    Sends the request to a temporary server on this machine and prints what arrived. The queued events stay queued.
-    While analytics are off, shows the events that `enable` would queue. If there are none, shows one example of each
-    event.
+    Makes the request to a temporary server on this machine, and prints what arrived there. Nothing goes to PostHog. The
+    queued events stay queued. While analytics are off, shows the events that `enable` would queue. If there are none,
+    shows one example of each event.
     """
     root = checkout(context)
     what, found = _found(root)
@@ -48,9 +48,10 @@ def preview(context: click.Context, *, as_json: bool) -> None:
     for batch in batches(found):
         _show(_request(shown, batch), shown, as_json=as_json)
     if not as_json:
-        click.echo("Nothing was sent: the request went only to a temporary server on this machine.")
+        click.echo("Nothing was sent to PostHog: the request went only to a temporary server on this machine.")
         if not wrong:
-            click.echo("The request is complete, except that api_key is shortened here.")
+            zeros = ", and distinct_id is all zeros until you opt in" if found[0].event["distinct_id"] == NOBODY else ""
+            click.echo(f"The request is complete, except that api_key is shortened here{zeros}.")
 
 
 def _found(root: bytes) -> tuple[str, list[Pending]]:
@@ -136,4 +137,4 @@ def _show(request: Request, shown: Destination, *, as_json: bool) -> None:
         click.echo(f"{name}: {value}")
     click.echo(f"\n{json.dumps(request.json, indent=2)}\n")
     what = counted(len(request.events), "event")
-    click.echo(f"{what}: {sizes['bytes']:,} bytes sent, {sizes['bytes_decompressed']:,} before compression.\n")
+    click.echo(f"{what}: {sizes['bytes']:,} bytes, {sizes['bytes_decompressed']:,} before compression.\n")

@@ -28,8 +28,8 @@ _LARGEST = 1 << 20  # bytes; 300 services take 30 KiB
 def results(context: click.Context, *, as_json: bool) -> None:
     """Show which services and commands are popular.
 
-    Shows how many installations that opted in use each service and command, and marks the services that are enabled
-    here. The numbers come from make.d/analytics-results.json, which `git pull` updates. Nothing is sent.
+    Shows how many of the installations that opted in use each service and command, and marks the services that are
+    enabled here. The numbers come from make.d/analytics-results.json, which `git pull` updates. Nothing is sent.
     """
     root = Path(os.fsdecode(checkout(context)))
     text = _read(root / RESULTS)

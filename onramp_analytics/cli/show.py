@@ -39,7 +39,7 @@ def show_pending(context: click.Context, *, as_json: bool) -> None:
         click.echo(f"{what} skipped.", err=True)
     if oldest and consent.ask(os.environb, root).on:
         click.echo(schedule(destination.send(root, os.environ), day(oldest, DAYS_TO_LOOK)))
-        click.echo("To send them now: make analytics-flush. To delete them: make analytics-disable.")
+        click.echo("To send them now: make analytics-flush.\nTo delete them and opt out: make analytics-disable.")
 
 
 @click.command("show-sent")

@@ -15,7 +15,6 @@ from rich.console import Console
 
 from onramp_analytics import consent, health
 from onramp_analytics.cli.common import ago, as_json, checkout, counted, day, echo, left_out, schedule
-from onramp_analytics.consent import AT_ONCE
 from onramp_analytics.errors import Misconfigured
 from onramp_analytics.outbox.history import Counts
 from onramp_analytics.outbox.overview import Outbox
@@ -97,7 +96,8 @@ def _rows(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
     if found["on"]:
         yield "schedule", schedule(found["send"], day(found["oldest"], 2) if found["oldest"] else "")
         yield "last send", _last_run(found["last_run"])
-        yield "next try", _next_try(found)
+        if next_try := _next_try(found):
+            yield "next try", next_try
     elif found["pending"]:
         yield "note", _left(queued, is_here=found["is_here"])
     for problem in found["problems"]:
@@ -134,4 +134,4 @@ def _next_try(found: dict[str, Any]) -> str:
     run = found["last_run"]
     if found["next_try"] and run and run["failures"]:
         return f"with the next command, {ago(found['next_try'])} at the earliest, since the last attempt failed"
-    return "with the next command" if found["send"] == AT_ONCE or not found["next_try"] else "tomorrow, with a command"
+    return ""

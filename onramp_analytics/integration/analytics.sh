@@ -76,7 +76,10 @@ offer() {
     choose_tool
     say "$1"
     say "It can be installed from $from, for your user only, with $tool."
-    [ -t 0 ] && [ -t 2 ] || return 1
+    if [ ! -t 0 ] || [ ! -t 2 ]; then
+        say "To install it, run this again on a terminal."
+        return 1
+    fi
     printf 'Install it? [y/N] ' >&2
     read -r answer
     case $answer in [yY] | [yY][eE][sS]) ;; *) return 1 ;; esac
@@ -229,7 +232,7 @@ disable: | status: | events:)
     ;;
 enable: | upgrade: | preview:)
     offer "onramp-analytics is not installed." ||
-        fail "nothing was installed, and analytics remain off: run this again on a terminal to install it"
+        fail "nothing was installed, and analytics remain off"
     ;;
 enable:* | upgrade:*)
     if is_older; then

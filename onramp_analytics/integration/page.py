@@ -81,7 +81,7 @@ def _where(settings: Mapping[str, str]) -> str:
         how_often = "a few seconds after a command" if settings[conf.SEND] == AT_ONCE else "once a day"
         where = f"OnRamp's events are sent to {settings[conf.HOST]} (project `{key}`), {how_often}.\n"
     contact = settings.get(conf.CONTACT)
-    return where + (f"To reach the people who run the project: {contact}\n" if contact else "")
+    return where + (f"Contact: {contact}\n" if contact else "")
 
 
 def _commands() -> str:

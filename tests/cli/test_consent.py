@@ -15,7 +15,7 @@ VARIABLE = "ONRAMP_ANALYTICS_ENABLED"
 
 
 SCHEDULE = "Events are sent once a day, two days after they were recorded (UTC)"
-SCHEDULE += ". Until then, you can view, send or delete them."
+SCHEDULE += ". To view them first: make analytics-show-pending."
 
 
 def test_the_notice_has_its_lines_in_order(checkout: Checkout) -> None:
@@ -36,7 +36,7 @@ def test_the_notice_has_its_lines_in_order(checkout: Checkout) -> None:
         "All enabled services and overrides are recorded now, and again every January and July.",
         "Events are sent to https://eu.i.posthog.com.",
         SCHEDULE,
-        "To reach the people who run the project: help@example.org",
+        "Contact: help@example.org",
         "",
         "To disable: make analytics-disable",
         "To learn more: https://example.org/docs/analytics.md",

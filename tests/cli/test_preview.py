@@ -15,7 +15,7 @@ from onramp_analytics.receiver import Receiver
 from tests.cli.terminal import configure, enable_services
 from tests.conftest import ID, KEY, Checkout
 
-NOTHING_SENT = "Nothing was sent: the request went only to a temporary server on this machine.\n"
+NOTHING_SENT = "Nothing was sent to PostHog: the request went only to a temporary server on this machine.\n"
 
 
 def bodies(said: str) -> list[dict[str, object]]:
@@ -165,7 +165,7 @@ def test_without_a_destination_it_says_that_the_address_is_an_example(checkout: 
 def test_the_sizes_are_shown(checkout: Checkout) -> None:
     said = checkout.run("preview").stdout
 
-    assert re.search(r"^6 events: \d{3} bytes sent, \d,\d{3} before compression\.$", said, re.MULTILINE)
+    assert re.search(r"^6 events: \d{3} bytes, \d,\d{3} before compression\.$", said, re.MULTILINE)
 
 
 def test_it_leaves_no_file_behind(opted_in: Checkout, tmp_path: Path) -> None:

@@ -76,7 +76,7 @@ def test_on_a_terminal_show_pending_says_when_and_how_to_decide(opted_in: Checko
     due = time.gmtime(time.time() + 2 * 86_400)
     said = f"Events are sent once a day, two days after they were recorded (UTC). The next are due on {due.tm_mday} "
     assert said in seen
-    assert "To send them now: make analytics-flush. To delete them: make analytics-disable." in seen
+    assert "To send them now: make analytics-flush. To delete them and opt out: make analytics-disable." in seen
 
 
 def _day(later: int) -> bytes:

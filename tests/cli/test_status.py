@@ -104,7 +104,7 @@ def test_it_says_when_events_are_sent(opted_in: Checkout, receiver: Receiver) ->
     opted_in.hold_back_flusher()
     opted_in.track()
 
-    assert "schedule Events are sent once a day, two days after they were recorded (UTC). Until then, you" in empty
+    assert "schedule Events are sent once a day, two days after they were recorded (UTC). To view them first:" in empty
     assert "two days after they were recorded (UTC). The next are due on " in flat(opted_in.run("status").stdout)
 
 

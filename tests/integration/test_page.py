@@ -18,7 +18,7 @@ def test_says_where_onramps_events_go_and_how_to_reach_who_runs_it() -> None:
     said = section(page.text(SETTINGS), "## Where it goes")
 
     assert "OnRamp's events are sent to https://eu.i.posthog.com (project `phc_…cdef`), once a day.\n" in said
-    assert "To reach the people who run the project: privacy@example.org\n" in said
+    assert "Contact: privacy@example.org\n" in said
     assert KEY not in said
 
 

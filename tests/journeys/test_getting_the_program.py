@@ -97,7 +97,7 @@ def test_without_a_terminal_nothing_is_installed(bare: OnRamp, target: str) -> N
     done = bare.make(f"analytics-{target}")
 
     assert done.returncode == 2
-    assert "run this again on a terminal to install it" in done.stderr
+    assert "To install it, run this again on a terminal." in done.stderr
     assert words(bare) is None
     assert not bare.lock.exists()
 
