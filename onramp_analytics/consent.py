@@ -1,8 +1,9 @@
 """Decide whether events may be recorded, from the environment, the two `.env` files and `onramp.lock`.
 
-No other module decides this. Consent belongs to one user in one folder: `enable` writes random bits into `onramp.lock`,
-and the path of the checkout into a file of that name in the user's state folder. Consent counts only while the two
-agree, so analytics are off in a checkout that was copied, moved, cloned or restored.
+No other module decides this. Consent belongs to one user in one folder: `enable` writes random bits into `onramp.lock`.
+It also creates a file that is named after these bits, in the user's state folder. It contains the path of the checkout.
+Consent counts only while that path leads to the checkout, so analytics are off in one that was copied, moved, cloned or
+restored.
 """
 
 import posix
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from typing import Literal
 
     Send = Literal["daily", "at-once"]
+    Change = Literal["", "withdrawn", "replaced"]
 
 DO_NOT_TRACK = b"DO_NOT_TRACK"
 ENABLED_VARIABLE = b"ONRAMP_ANALYTICS_ENABLED"
@@ -36,7 +38,7 @@ class Consent:
         id: the identifier of the installation; empty if there is no valid one.
         version: the version of the catalog that the user agreed to; 0 while off.
         is_here: whether `onramp.lock` was written by `enable`, by this user, in this folder.
-        asks: whether the environment turns analytics on, and only the notice was not shown yet.
+        asks: whether the environment asks to turn analytics on, and only the notice is missing.
         lock: the content of `onramp.lock` that `ask` read; None if there is no valid one.
     """
 
@@ -128,16 +130,18 @@ def ask(environ: "Mapping[bytes, bytes]", root: bytes) -> Consent:
     return answer
 
 
-def still_holds(given: Consent, environ: "Mapping[bytes, bytes]", root: bytes) -> bool:
-    """Return whether a consent that was given a moment ago was not withdrawn meanwhile, nor its identifier replaced.
+def change_since(given: Consent, environ: "Mapping[bytes, bytes]", root: bytes) -> "Change":
+    """Return what happened to a consent since it was given: nothing, it was withdrawn, or its identifier was replaced.
 
     `disable` and `reset-id` change `onramp.lock` before they delete anything, so if it is unchanged, no other file has
     to be read again.
     """
     if settings.load(root) == given.lock:
-        return True
-    answer = ask(environ, root)
-    return answer.on and answer.id == given.id
+        return ""
+    current = ask(environ, root)
+    if not current.on:
+        return "withdrawn"
+    return "" if current.id == given.id else "replaced"
 
 
 def is_another_users(root: bytes) -> bool:

@@ -41,7 +41,7 @@ from onramp_analytics.spool import Spool
 
 RUN = LONGEST_LIFE - LINGER[1] - LONGEST_REQUEST - 5  # seconds in which a run may begin a request
 LOG_WAIT = 0.2  # seconds for the spool's lock; if it stays busy, the events are sent but not logged
-LOCK_WAIT = 2.0  # seconds for the previous flusher to end (race 5 of spool.py; 0 stranded in 3,000 rounds)
+LOCK_WAIT = 2.0  # seconds for the previous flusher to end (race 5 of spool.py; in 3,000 rounds, no event was left)
 
 
 @dataclass(slots=True)
@@ -50,7 +50,7 @@ class Reading:
 
     Attributes:
         segment: the segment; its offset is the one in the name of the file.
-        end: the offset before which each event is done, or is a suspect.
+        end: the offset before which each event is done, or is a suspect (see `retry.action`).
         kept_from: the offset of the first event that stays queued; None if none stays.
     """
 
@@ -101,7 +101,7 @@ class Run:
         while True:
             while segment := next((s for s in segments.waiting(self._spool) if s.stem not in self._visited), None):
                 self._drain(segment)
-            # Race 5 of spool.py: first clear `not-before`, then look at the spool again.
+            # Race 5 of spool.py: first allow a new flusher to start, then look at the spool again.
             self._spool.set_not_before(0)
             must_claim = self._everything or overview.is_worth_claiming(self._spool, self._published, self._calendar)
             claimed = segments.claim(self._spool) if must_claim else None
@@ -267,7 +267,7 @@ def _finish(spool: Spool, before: State, state: State, outcome: Outcome, *, at_o
         if outcome.kind == OFF:
             spool.clear_not_before()
             return
-        if not (state.found_nothing and state.outcome == before.outcome == ACCEPTED):  # else it hides the previous run
+        if not (state.found_nothing and state.outcome == before.outcome == ACCEPTED):  # keep what the last one sent
             history.save_state(spool, state)
         segments.remove_abandoned(spool, time.time())
         if outcome.kind in BACK_OFF:

@@ -7,6 +7,7 @@
         <ns>-<pid>.new         events that are being spilled
         not-before             its modification time is when the next flusher may start
         flusher.lock           its flock is held by the running flusher
+        begun                  one byte for each start of a flusher; deleted when one finishes
         enabled                what was enabled at the last comparison (make_events.py)
         state.json, sent, refused      how the last run ended, what was sent, what the server refused
 
@@ -18,18 +19,20 @@ These are the races, and how the code handles them:
  1. Trackers and a claim at the same time: each holds the flock of `onramp.spool.lock`, and opens the spool under it.
  2. `disable` deletes the lock file while a tracker waits for its lock: the tracker sees that the file has no link any
     more, and opens the new one.
- 3. `disable` or `reset-id` runs after a tracker has checked consent and before it has the lock: under the lock, it
-    checks that the consent still holds. A spilled event is written without the lock, so the tracker checks afterwards,
-    and deletes the event if needed.
+ 3. `disable` or `reset-id` runs after a tracker has checked consent and before it has the lock: once it has the lock,
+    the tracker checks that the consent still holds. If it was stopped under the lock, so that `disable` continued
+    without it, its lock file has no link any more, and it deletes what it wrote. A spilled event is written without
+    the lock, so the tracker checks afterwards.
  4. A tracker is killed while it writes, and leaves half a line: the next one starts with a line break, and the reader
     skips incomplete lines.
  5. The flusher ends while a tracker appends: the flusher clears `not-before` before it reads the spool a last time, and
     the tracker reads `not-before` after its append. Either the flusher sees the event, or the tracker starts another.
  6. `reset-id` runs while the flusher logs sent events: `reset-id` holds the lock while it changes the identifier and
-    deletes the log, and the flusher while it compares the identifier and writes. So nothing about the old identifier
-    is left.
- 7. The lock file is deleted by hand while a tracker or a claim holds it, and another process locks a new one: a tracker
-    whose lock file has no link after its write appends again, and a claim waits for the new lock before it reads.
+    deletes the log. The flusher also holds it while it compares the identifier and writes the log. So nothing about
+    the old identifier is left.
+ 7. The lock file is deleted by hand while a tracker or a claim holds it, and another process locks a new one: if its
+    lock file has no link after the write, the tracker appends the same events again. After renaming the spool, a claim
+    takes the new lock once, so that the other process has finished writing before the segment is read.
 """
 
 import fcntl
@@ -41,13 +44,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Literal
 
-    Outcome = Literal["stored", "off", "full", "foreign", "disk full", "busy"]
+    from onramp_analytics.consent import Change
 
-CAP = 5 << 20  # bytes; about 12,000 events
+    Outcome = Literal["stored", "off", "full", "foreign", "disk full"]
+
+CAP = 5 << 20  # bytes; about 14,000 events
 LOCK_WAIT = 0.05  # seconds; with 16 writers at the same time the slowest waited 7 ms
 FIRST_PAUSE, LONGEST_PAUSE = 0.002, 0.005  # seconds between two tries; see docs/decisions/lock.md
 MOST_SPILLED = 1000  # files
-LONGEST_WAIT = 86_400  # seconds; no pause is longer, so a later time means that the clock jumped
+LONGEST_WAIT = 86_400  # seconds; `not-before` is never further ahead, unless the clock jumped, and then it is ignored
 
 OPEN = posix.O_RDWR | posix.O_CREAT | posix.O_CLOEXEC | posix.O_NOFOLLOW | posix.O_NONBLOCK
 _FOLDER = posix.O_RDONLY | posix.O_DIRECTORY | posix.O_CLOEXEC | posix.O_NOFOLLOW
@@ -66,36 +71,38 @@ class Spool:
         self.folder = root + b"/onramp.spool.d"
         self.stamp = self.folder + b"/" + STAMP
 
-    def append(self, lines: bytes, still_on: "Callable[[], bool]") -> "Outcome":
+    def append(self, lines: bytes, changed: "Callable[[], Change]") -> "Outcome":
         """Add whole lines to the spool.
 
         Args:
             lines: one event per line, each with a line break.
-            still_on: checks that the consent still holds; called under the lock.
+            changed: what happened to the consent since it was given; called under the lock.
 
         Returns:
             "stored"; "off" (consent was withdrawn meanwhile, or the identifier replaced); "full" (the spool is at its
-            cap, or 1,000 events are spilled); "foreign" (the spool is not a regular file of this user); "disk full".
+            cap, or 1,000 files are spilled); "foreign" (the spool is not a regular file of this user); "disk full".
 
         Raises:
             OSError: a file cannot be used. Nothing was stored.
         """
         lock = self.take_lock()
         if lock < 0:
-            return self._spill(lines, still_on)
+            return self._spill(lines, changed)
         try:
-            if not still_on():
+            if changed():
                 posix.unlink(self.lock)  # race 3: `disable` deleted it, and we created it again
                 return "off"
             outcome = self.write(lines)
             if posix.fstat(lock).st_nlink:
                 return outcome
-            if not still_on():
+            change = changed()
+            if change == "withdrawn":
                 posix.unlink(self.file)  # race 3: `disable` did not wait for a stopped process
+            if change:  # if the identifier was replaced, the file also holds new events, and the flusher drops ours
                 return "off"
         finally:
             posix.close(lock)
-        return self.append(lines, still_on)  # race 7
+        return self.append(lines, changed)  # race 7
 
     def take_lock(self, wait: float = LOCK_WAIT) -> int:
         """Return a descriptor that holds the spool's lock until it is closed; -1 if it is busy for `wait` seconds.
@@ -148,9 +155,9 @@ class Spool:
         finally:
             posix.close(fd)
 
-    def _spill(self, lines: bytes, still_on: "Callable[[], bool]") -> "Outcome":
-        """Write the event into its own segment, since the lock is busy; its holder may be stopped."""
-        if not still_on():
+    def _spill(self, lines: bytes, changed: "Callable[[], Change]") -> "Outcome":
+        """Write the events into a segment of their own, since the lock is busy; its holder may be stopped."""
+        if changed():
             return "off"
         folder = self.make_folder()
         try:
@@ -164,7 +171,7 @@ class Spool:
             finally:
                 posix.close(fd)
             posix.rename(name + b".new", name + b".0", src_dir_fd=folder, dst_dir_fd=folder)  # atomic
-            if still_on():
+            if not changed():
                 return "stored"
             posix.unlink(name + b".0", dir_fd=folder)  # race 3
         finally:

@@ -1,6 +1,6 @@
 """Record events: check consent, build the event, append it to the spool, and start a flusher if one is due.
 
-Errors of the machine on the hot path are caught in `record` and nowhere else.
+`record` raises no error of the machine, such as a full disk.
 """
 
 import posix
@@ -14,7 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from onramp_analytics.consent import Consent
+    from onramp_analytics.consent import Change, Consent
 
     Call = tuple[str, Mapping[str, object]]  # an event and its properties
 
@@ -48,12 +48,12 @@ def record(named_root: "bytes | None", environ: "Mapping[bytes, bytes]", calls: 
     if not (root and current and current.on and lines):
         return False
 
-    def still_on() -> bool:
-        return consent.still_holds(current, environ, root)
+    def changed() -> "Change":
+        return consent.change_since(current, environ, root)
 
     try:
         spool = Spool(root)
-        outcome = spool.append(lines, still_on)
+        outcome = spool.append(lines, changed)
         if outcome != "off":
             start_flusher(spool, environ)
     except OSError:
@@ -79,7 +79,7 @@ def compose(calls: "Sequence[Call]", current: "Consent | None", published: bytes
 def start_flusher(spool: Spool, environ: "Mapping[bytes, bytes]") -> None:
     """Start a flusher if one is due. Usually none is, and then `spawn` is not loaded.
 
-    A process that has started one always calls `spawn`, which collects the child that has ended.
+    A process that has started one before calls `spawn` even if none is due, to collect the exit status of that child.
     """
     if "onramp_analytics.spawn" in sys.modules or spool.flusher_is_due(time.time()):
         try:

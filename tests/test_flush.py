@@ -746,7 +746,7 @@ def test_senders_that_are_killed_each_time_are_counted_until_one_comes_to_its_en
 
 def test_an_event_of_a_newer_version_is_kept_until_an_upgrade_knows_it(here: Checkout, receiver: Receiver) -> None:
     first = fill(here, 1)
-    here.spool.append(newer_line(), lambda: True)
+    here.spool.append(newer_line(), lambda: "")
     behind = fill(here, 1, first=2)
 
     state = run(here)

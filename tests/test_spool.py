@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -17,9 +18,14 @@ from onramp_analytics.outbox import segments
 from onramp_analytics.spool import CAP, LONGEST_WAIT, MOST_SPILLED, STAMP, Spool, segment_name
 from tests.conftest import ID, NOON, STRANGER, line, uuid_of, uuids
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
-def yes() -> bool:
-    return True
+    from onramp_analytics.consent import Change
+
+
+def unchanged() -> Change:
+    return ""
 
 
 @pytest.fixture
@@ -34,7 +40,7 @@ def folder(spool: Spool) -> Path:
 
 def test_lines_are_appended_in_order_to_a_file_for_the_user_alone(spool: Spool, file: Path) -> None:
     for number in range(3):
-        assert spool.append(line(number), yes) == "stored"
+        assert spool.append(line(number), unchanged) == "stored"
 
     assert file.read_bytes() == line(0) + line(1) + line(2)
     assert [os.stat(p).st_mode & 0o777 for p in (spool.file, spool.lock)] == [0o600, 0o600]
@@ -43,11 +49,11 @@ def test_lines_are_appended_in_order_to_a_file_for_the_user_alone(spool: Spool, 
 def test_with_umask_000_everything_is_still_for_the_user_alone(spool: Spool, folder: Path) -> None:
     before = os.umask(0)
     try:
-        spool.append(line(), yes)
+        spool.append(line(), unchanged)
         os.close(spool.make_folder())
         spool.set_not_before(1)
         lock = spool.take_lock()
-        spool.append(line(), yes)  # spilled
+        spool.append(line(), unchanged)  # spilled
         os.close(lock)
     finally:
         os.umask(before)
@@ -59,15 +65,15 @@ def test_with_umask_000_everything_is_still_for_the_user_alone(spool: Spool, fol
 
 
 def test_several_lines_are_stored_together(spool: Spool) -> None:
-    assert spool.append(line(1) + line(2), yes) == "stored"
+    assert spool.append(line(1) + line(2), unchanged) == "stored"
 
     assert uuids(spool) == [uuid_of(1), uuid_of(2)]
 
 
 def test_a_line_after_half_a_line_of_a_killed_tracker_is_whole(spool: Spool) -> None:
-    spool.append(line(1)[:40], yes)
+    spool.append(line(1)[:40], unchanged)
 
-    spool.append(line(2), yes)
+    spool.append(line(2), unchanged)
 
     assert uuids(spool) == [uuid_of(2)]
 
@@ -76,7 +82,7 @@ def test_at_the_cap_nothing_is_appended(spool: Spool, file: Path) -> None:
     full = b"x" * (CAP - 10) + b"\n"
     file.write_bytes(full)
 
-    assert spool.append(line(), yes) == "full"
+    assert spool.append(line(), unchanged) == "full"
     assert file.read_bytes() == full
 
 
@@ -95,7 +101,7 @@ def test_what_is_not_our_spool_is_not_written_to(spool: Spool, file: Path, tmp_p
         file.hardlink_to(victim)
     started = time.monotonic()
     try:
-        outcome: str = spool.append(line(), yes)
+        outcome: str = spool.append(line(), unchanged)
     except OSError:
         outcome = "refused"
 
@@ -110,7 +116,7 @@ def test_a_full_disk_leaves_whole_lines_only(spool: Spool, file: Path) -> None:
         "import resource, sys; from onramp_analytics.spool import Spool\n"
         f"resource.setrlimit(resource.RLIMIT_FSIZE, ({len(line()) * 2 + 50},) * 2)\n"
         "for n in range(4):\n"
-        "    try: print(Spool(sys.argv[1].encode()).append(sys.argv[2].encode() + b'\\n', lambda: True))\n"
+        "    try: print(Spool(sys.argv[1].encode()).append(sys.argv[2].encode() + b'\\n', lambda: ''))\n"
         "    except OSError as error: print(error.errno)\n"
     )
     text = line().decode().rstrip("\n")
@@ -135,11 +141,11 @@ def test_a_file_that_belongs_to_another_user_is_not_ours(tmp_path: Path, spool: 
     os.chown(place, STRANGER, STRANGER)
 
     if name == "onramp.spool":
-        assert spool.append(line(), yes) == "foreign"
+        assert spool.append(line(), unchanged) == "foreign"
         assert place.stat().st_size == 0
     elif name == "onramp.spool.lock":
         with pytest.raises(PermissionError, match="another user"):
-            spool.append(line(), yes)
+            spool.append(line(), unchanged)
         assert os.listdir(tmp_path) == [name]
     else:
         for use in (spool.make_folder, spool.open_folder, lambda: spool.set_not_before(1)):
@@ -156,7 +162,7 @@ def test_a_link_in_the_place_of_a_file_of_ours_is_not_followed(tmp_path: Path, s
     (tmp_path / name).symlink_to(elsewhere)
 
     with pytest.raises(OSError, match=name):
-        spool.append(line(), yes) if name.endswith(".lock") else spool.make_folder()
+        spool.append(line(), unchanged) if name.endswith(".lock") else spool.make_folder()
 
     assert not os.path.exists(spool.file)
 
@@ -205,13 +211,13 @@ def test_the_lock_excludes_and_is_free_again_when_its_descriptor_is_closed(spool
 def test_a_fifo_in_the_place_of_the_lock_hangs_no_command(spool: Spool) -> None:
     os.mkfifo(spool.lock)
 
-    assert spool.append(line(), yes) == "stored"
+    assert spool.append(line(), unchanged) == "stored"
 
 
 @pytest.mark.usefixtures("stopped_holder")
 def test_with_the_lock_held_by_a_stopped_process_an_event_is_spilled_in_time(spool: Spool) -> None:
     started = time.monotonic()
-    outcome = spool.append(line(7), yes)
+    outcome = spool.append(line(7), unchanged)
     took = time.monotonic() - started
 
     assert outcome == "stored"
@@ -227,7 +233,7 @@ def test_no_more_than_a_thousand_events_are_spilled(spool: Spool, folder: Path) 
     for number in range(MOST_SPILLED + 1):
         (folder / f"{number:020}-1.0").touch()
 
-    assert spool.append(line(), yes) == "full"
+    assert spool.append(line(), unchanged) == "full"
 
 
 @pytest.mark.usefixtures("stopped_holder")
@@ -237,7 +243,7 @@ def test_nothing_is_spilled_through_a_link(spool: Spool, folder: Path, tmp_path:
     folder.symlink_to(elsewhere)
 
     with pytest.raises(NotADirectoryError):
-        spool.append(line(), yes)
+        spool.append(line(), unchanged)
 
     assert os.listdir(elsewhere) == []
 
@@ -267,7 +273,7 @@ def test_a_lock_file_that_disable_removed_is_not_the_lock_any_more(
 
 def test_consent_that_went_while_we_waited_for_the_lock_leaves_no_file(spool: Spool) -> None:
     """Race 3."""
-    assert spool.append(line(), lambda: False) == "off"
+    assert spool.append(line(), lambda: "withdrawn") == "off"
 
     assert os.listdir(spool.root) == []
 
@@ -275,7 +281,7 @@ def test_consent_that_went_while_we_waited_for_the_lock_leaves_no_file(spool: Sp
 @pytest.mark.usefixtures("stopped_holder")
 def test_consent_that_goes_while_an_event_is_spilled_takes_it_back(spool: Spool) -> None:
     """Race 3."""
-    answers = iter([True, False])
+    answers: Iterator[Change] = iter(["", "withdrawn"])
 
     assert spool.append(line(), lambda: next(answers)) == "off"
 
@@ -286,7 +292,8 @@ def test_a_tracker_that_was_stopped_under_the_lock_takes_its_event_back_after_di
     spool: Spool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Race 3: a tracker is stopped just before its write, and `disable` continues without the lock."""
-    write, answers = Spool.write, iter([True, False])
+    write = Spool.write
+    answers: Iterator[Change] = iter(["", "withdrawn"])
 
     def disabled_meanwhile(spool: Spool, lines: bytes) -> str:
         os.unlink(spool.lock)
@@ -298,13 +305,32 @@ def test_a_tracker_that_was_stopped_under_the_lock_takes_its_event_back_after_di
     assert os.listdir(spool.root) == []
 
 
+def test_events_of_a_new_identifier_stay_if_a_tracker_was_stopped_before_it(
+    spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Race 3: `disable` continues without the lock of a stopped tracker, and `enable` begins a new spool."""
+    write = Spool.write
+    answers: Iterator[Change] = iter(["", "replaced"])
+
+    def begun_anew(stopped: Spool, lines: bytes) -> str:
+        monkeypatch.setattr(Spool, "write", write)
+        os.unlink(stopped.lock)
+        assert spool.append(line(2), unchanged) == "stored"
+        return write(stopped, lines)
+
+    monkeypatch.setattr(Spool, "write", begun_anew)
+
+    assert spool.append(line(1), lambda: next(answers)) == "off"
+    assert uuid_of(2) in uuids(spool)
+
+
 def test_a_lock_file_deleted_by_hand_during_a_write_loses_no_event(
     spool: Spool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Race 7: a flusher takes a new lock, claims and finishes the spool in the middle of the write."""
     opened, calls = os.pread, []
     os.close(spool.make_folder())
-    spool.append(line(1), yes)
+    spool.append(line(1), unchanged)
     finished: list[str] = []
 
     def deleted_and_claimed(fd: int, size: int, at: int) -> bytes:
@@ -319,7 +345,7 @@ def test_a_lock_file_deleted_by_hand_during_a_write_loses_no_event(
 
     monkeypatch.setattr("posix.pread", deleted_and_claimed)
 
-    assert spool.append(line(2), yes) == "stored"
+    assert spool.append(line(2), unchanged) == "stored"
 
     assert finished == [uuid_of(1)]
     assert uuids(spool) == [uuid_of(2)]
@@ -333,7 +359,7 @@ def test_eight_processes_and_a_claimer_lose_no_event(spool: Spool) -> None:
         "v = {'service_name': 'plex'}\n"
         "for n in range(first, first + 200):\n"
         f"    l = events.build('service_disabled', v, sys.argv[3], {NOON}, n.to_bytes(16, 'big'))\n"
-        "    assert spool.append(l, lambda: True) == 'stored'\n"
+        "    assert spool.append(l, lambda: '') == 'stored'\n"
     )
     os.close(spool.make_folder())
     writers = [
@@ -354,7 +380,7 @@ def test_a_writer_killed_at_any_moment_loses_no_event_of_others(spool: Spool) ->
         "v = {'service_name': 'plex'}\n"
         "while True:\n"
         f"    l = events.build('service_disabled', v, sys.argv[3], {NOON}, n.to_bytes(16, 'big'))\n"
-        "    if spool.append(l, lambda: True) == 'stored': print(n, flush=True)\n"
+        "    if spool.append(l, lambda: '') == 'stored': print(n, flush=True)\n"
         "    n += 1\n"
     )
     stored: list[int] = []

@@ -16,7 +16,7 @@ from onramp_analytics import __version__, events
 _UUID = "[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
 _TIMESTAMP = r"(?:19[7-9]\d|[2-9]\d{3})-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])T12:00:00\.000000Z"
 _VALUE = rf'"[A-Za-z0-9._-]{{1,{events.LONGEST_NAME}}}"|true|false|\d+'
-#: A version of this package, also another one: as packaging.python.org defines it, without epoch and local part.
+#: The version of any release of this package, as packaging.python.org defines it, without epoch and local part.
 _VERSION = r"(?=.{1,20}\")\d+(?:\.\d+)*(?:(?:a|b|rc)\d+)?(?:\.post\d+)?(?:\.dev\d+)?"
 _CONSTANTS = {name: value for name, value in events.FIXED.items() if name != "$lib_version"}
 _HEAD = re.compile(
@@ -75,7 +75,7 @@ def admit(line: bytes, published: bytes) -> tuple[dict[str, Any], bytes] | None:
 
 @lru_cache(maxsize=1024)  # events repeat: the same names, and durations of two digits
 def _properties(event: str, written: str, published: bytes) -> tuple[dict[str, Any], bool] | None:
-    """Return the properties of an event as they are sent, and whether they are written so, with a line break."""
+    """Return the properties of an event as they are sent, and whether the line is exactly so, with its line break."""
     for pattern, own in _forms(event):  # noqa: B007  (`own` is used below)
         match = pattern.fullmatch(written)
         if match:

@@ -1,8 +1,8 @@
 """Claim, read and acknowledge events: the flusher's half of the on-disk protocol.
 
-A segment is a file `<ns>-<pid>.<offset>` in the flusher's folder. It is a spool that was claimed by renaming it, or one
-event that a tracker spilled. The offset in its name is the number of bytes that are done. Renaming the file to a higher
-offset is the acknowledgement, which is atomic. See `spool.py` for the files and the races.
+A segment is a file `<ns>-<pid>.<offset>` in the flusher's folder. It is a spool that was claimed by renaming it, or the
+events of one call that a tracker spilled. The offset in its name is the number of bytes that are done. Renaming the
+file to a higher offset is the acknowledgement, which is atomic. See `spool.py` for the files and the races.
 """
 
 from __future__ import annotations
@@ -222,7 +222,7 @@ def discard(spool: Spool, segment: Segment) -> None:
 
 
 def pending_files(spool: Spool) -> Iterator[BinaryIO]:
-    """Yield every file with queued events, opened at the first of them, oldest first. The caller needs no lock.
+    """Yield every file with queued events, the oldest file first, positioned at its first event. Needs no lock.
 
     The spool is opened first. If it is claimed meanwhile, it also appears as a segment, and is recognized by its inode.
     """
@@ -283,7 +283,7 @@ def purge(spool: Spool, *, keep: tuple[bytes, ...] = ()) -> None:
     if os.path.lexists(spool.folder) and not stat.S_ISDIR(os.lstat(spool.folder).st_mode):
         os.unlink(spool.folder)
     deadline = time.monotonic() + 2
-    while set(_names(spool)) - set(keep) and time.monotonic() < deadline:  # a tracker may delete its spilled event
+    while set(_names(spool)) - set(keep) and time.monotonic() < deadline:  # a tracker may rename its spilled events
         _remove(spool, set(_names(spool)) - set(keep))
     spool.remove_folder()
     if os.path.lexists(spool.folder) and not keep:

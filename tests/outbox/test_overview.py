@@ -41,7 +41,7 @@ def test_looking_into_an_empty_checkout_makes_no_file(checkout: Checkout, outbox
 def test_what_is_queued_is_shown_oldest_first_and_the_rest_is_counted(outbox: Outbox) -> None:
     counts = Counts()
     for content in (line(1) + b"damaged\n", line(2)):
-        outbox.spool.append(content, lambda: True)
+        outbox.spool.append(content, lambda: "")
 
     assert [p.event["uuid"] for p in outbox.pending(counts)] == [uuid_of(1), uuid_of(2)]
     assert counts == Counts(skipped=1)
@@ -74,7 +74,7 @@ def test_an_event_is_dropped_when_it_is_dated_after_tomorrow(days: int, *, sent:
 
 
 def test_names_are_replaced_by_what_is_published_now(checkout: Checkout, outbox: Outbox) -> None:
-    outbox.spool.append(line(1), lambda: True)
+    outbox.spool.append(line(1), lambda: "")
     (checkout.path / "make.d/analytics.names").write_text("service jellyfin\n")
 
     with freeze_time("2026-01-04"):

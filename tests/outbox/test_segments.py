@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -20,9 +20,12 @@ from tests.conftest import STRANGER, line, put, uuid_of, uuids
 
 PUBLISHED = b"\nservice plex\n"
 
+if TYPE_CHECKING:
+    from onramp_analytics.consent import Change
 
-def yes() -> bool:
-    return True
+
+def unchanged() -> Change:
+    return ""
 
 
 @pytest.fixture
@@ -37,10 +40,10 @@ def file(spool: Spool) -> Path:
 
 
 def test_a_claim_takes_the_spool_and_trackers_start_a_new_one(spool: Spool, folder: Path, file: Path) -> None:
-    spool.append(line(1), yes)
+    spool.append(line(1), unchanged)
 
     segment = segments.claim(spool)
-    spool.append(line(2), yes)
+    spool.append(line(2), unchanged)
 
     assert segment
     assert (folder / os.fsdecode(segment.name)).read_bytes() == line(1)
@@ -54,7 +57,7 @@ def test_where_nothing_is_queued_nothing_is_claimed(spool: Spool, folder: Path) 
 
 
 def test_nothing_is_claimed_while_somebody_else_holds_the_lock(spool: Spool, folder: Path) -> None:
-    spool.append(line(1), yes)
+    spool.append(line(1), unchanged)
     held = spool.take_lock()
 
     with pytest.raises(CouldNot, match="a stuck process holds"):
@@ -98,7 +101,7 @@ def test_a_claim_without_a_folder_leaves_the_spool_where_it_is(
     """The folder is deleted by hand while the flusher runs: no file is created in the working directory."""
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
-    spool.append(line(1), yes)
+    spool.append(line(1), unchanged)
 
     assert segments.claim(spool) is None
 
@@ -111,7 +114,7 @@ def test_a_claim_whose_lock_file_was_deleted_waits_for_the_writer_that_has_the_s
     spool: Spool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Race 7 for a claim: its lock file is deleted, and a tracker holds the new one."""
-    spool.append(line(1), yes)
+    spool.append(line(1), unchanged)
     rename, held = os.rename, []
 
     def after_the_lock_was_deleted(*names: Any, **folders: Any) -> None:
@@ -143,7 +146,7 @@ def test_a_claim_whose_lock_file_was_deleted_waits_for_the_writer_that_has_the_s
 
 def test_what_is_acknowledged_is_done_and_the_rest_is_not(spool: Spool, folder: Path) -> None:
     for number in range(3):
-        spool.append(line(number), yes)
+        spool.append(line(number), unchanged)
     segment = segments.claim(spool)
     assert segment
 
@@ -236,7 +239,7 @@ def test_a_reader_sees_each_event_once_while_it_is_claimed_and_acknowledged(
     spool: Spool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for number in range(2):
-        spool.append(line(number), yes)
+        spool.append(line(number), unchanged)
     os.close(spool.make_folder())
     look = segments.waiting
 
@@ -253,8 +256,8 @@ def test_a_reader_sees_each_event_once_while_it_is_claimed_and_acknowledged(
 
 def test_count_says_how_many_lines_are_queued_half_a_line_too(spool: Spool) -> None:
     for number in range(5):
-        spool.append(line(number), yes)
-    spool.append(line(6)[:40], yes)
+        spool.append(line(number), unchanged)
+    spool.append(line(6)[:40], unchanged)
 
     assert segments.count(spool) == 6
 
@@ -300,7 +303,7 @@ def test_leave_removes_a_folder_with_nothing_of_worth_and_no_other(spool: Spool,
 def test_purge_deletes_everything_but_what_is_kept(spool: Spool, folder: Path, file: Path) -> None:
     for name in ("1-1.0", "sent", "enabled", "2-2.new"):
         (folder / name).touch()
-    spool.append(line(1), yes)
+    spool.append(line(1), unchanged)
 
     segments.purge(spool, keep=(b"enabled",))
     assert (file.exists(), os.listdir(folder)) == (False, ["enabled"])

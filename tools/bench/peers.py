@@ -95,11 +95,11 @@ def peer_table(onramp: OnRamp) -> str:
     headings = (
         "one event with",
         "how",
-        "the process takes: server answers at once",
-        f"after {SLOW:.0f} s",
-        "port closed",
-        "its pipe is held",
-        "arrives if the process ends at once",
+        "process time, server answers at once",
+        f"process time, server answers after {SLOW:.0f} s",
+        "process time, port closed",
+        "pipe held after the process ended",
+        "event arrives if the process ends at once",
     )
     return table(headings, [_line(onramp, peer) for peer in PEERS])
 
