@@ -45,9 +45,9 @@ def track_cost(axes: Axes, rows: Rows) -> None:
     axes.plot([0, *places], [1, *ratios], color=OURS, marker="o")
     axes.set_xticks([0, *places], ["0", *(f"{row['events']:,}" for row in rows)])
     axes.set_ylim(0, 1.6)
-    axes.set_xlabel("events pending")
-    axes.set_ylabel("time of one track\n(with none pending = 1)")
-    axes.set_title("What is pending costs a command nothing")
+    axes.set_xlabel("queued events")
+    axes.set_ylabel("time of one track\n(with an empty queue = 1)")
+    axes.set_title("The time of one track does not depend on the queue")
 
 
 def flush_time(axes: Axes, rows: Rows) -> None:
