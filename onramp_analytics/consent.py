@@ -2,8 +2,7 @@
 
 No other module decides this. Consent belongs to one user in one folder: `enable` writes random bits into `onramp.lock`.
 It also creates a file that is named after these bits, in the user's state folder. It contains the path of the checkout.
-Consent counts only while that path leads to the checkout, so analytics are off in one that was copied, moved, cloned or
-restored.
+Consent counts only while that path leads to the checkout, so analytics are off in one that was copied, moved or cloned.
 """
 
 import posix
@@ -131,10 +130,10 @@ def ask(environ: "Mapping[bytes, bytes]", root: bytes) -> Consent:
 
 
 def change_since(given: Consent, environ: "Mapping[bytes, bytes]", root: bytes) -> "Change":
-    """Return what happened to a consent since it was given: nothing, it was withdrawn, or its identifier was replaced.
+    """Return what happened since `ask` returned a consent: nothing, it was withdrawn, or its identifier was replaced.
 
-    `disable` and `reset-id` change `onramp.lock` before they delete anything, so if it is unchanged, no other file has
-    to be read again.
+    `disable` and `reset-id` change `onramp.lock` before they delete queued events. So if it is unchanged, they will
+    also delete what is written now, and no other file has to be read again.
     """
     if settings.load(root) == given.lock:
         return ""
@@ -145,7 +144,7 @@ def change_since(given: Consent, environ: "Mapping[bytes, bytes]", root: bytes) 
 
 
 def is_another_users(root: bytes) -> bool:
-    """Return whether this is root, and the checkout belongs to another user. Then no file is touched."""
+    """Return whether this process runs as the superuser in the checkout of another user. If so, no file is touched."""
     try:
         return posix.geteuid() == 0 != posix.stat(root).st_uid
     except OSError:
@@ -175,8 +174,9 @@ def env_files(root: bytes) -> "tuple[bytes, ...] | None":
 def refusal(contents: "tuple[bytes, ...] | None") -> str:
     """Return why the `.env` files turn analytics off; empty if they do not.
 
-    OnRamp exports these files into its recipes, where a value from a file looks like one from the environment. So they
-    cannot turn analytics on, and any line that names a variable turns them off unless its value plainly does not.
+    OnRamp exports these files into its recipes, where a value from a file looks like one from the environment. So a
+    file cannot turn analytics on. A line that names one of the two variables turns them off, unless it is a comment, or
+    has the form `NAME = value` with a value that turns nothing off.
     """
     if contents is None:
         return "a .env file of the checkout cannot be read"

@@ -41,7 +41,7 @@ from onramp_analytics.spool import Spool
 
 RUN = LONGEST_LIFE - LINGER[1] - LONGEST_REQUEST - 5  # seconds in which a run may begin a request
 LOG_WAIT = 0.2  # seconds for the spool's lock; if it stays busy, the events are sent but not logged
-LOCK_WAIT = 2.0  # seconds for the previous flusher to end (race 5 of spool.py; in 3,000 rounds, no event was left)
+LOCK_WAIT = 2.0  # seconds for the previous flusher to end, which lets this one start before its last look at the spool
 
 
 @dataclass(slots=True)
@@ -122,7 +122,7 @@ class Run:
         with file:
             for batch in overview.batches(self._due(reading, segments.read(file, self._published))):
                 self._settle(reading, batch)
-        reading.end = max(reading.end, reading.kept_from or 0)  # so that dropped lines are not counted again
+        reading.end = max(reading.end, reading.kept_from or 0)  # the dropped lines before it are done, too
         if self._suspects:
             self._unfinished.append(reading)
         else:
@@ -137,7 +137,7 @@ class Run:
             yield pending
 
     def _until_newer(self, reading: Reading, entries: Iterable[Entry]) -> Iterator[Entry]:
-        """Yield the lines before the first one of a newer version of this program, which stays for the upgrade."""
+        """Yield the lines before the first one of a newer version. That line and the later ones wait for an upgrade."""
         for entry in entries:
             if isinstance(entry, Newer) and not self._calendar.has_expired(entry.timestamp):
                 reading.kept_from = entry.start
@@ -267,7 +267,7 @@ def _finish(spool: Spool, before: State, state: State, outcome: Outcome, *, at_o
         if outcome.kind == OFF:
             spool.clear_not_before()
             return
-        if not (state.found_nothing and state.outcome == before.outcome == ACCEPTED):  # keep what the last one sent
+        if not (state.found_nothing and state.outcome == before.outcome == ACCEPTED):  # else keep the earlier success
             history.save_state(spool, state)
         segments.remove_abandoned(spool, time.time())
         if outcome.kind in BACK_OFF:

@@ -25,8 +25,9 @@ These are the races, and how the code handles them:
     the lock, so the tracker checks afterwards.
  4. A tracker is killed while it writes, and leaves half a line: the next one starts with a line break, and the reader
     skips incomplete lines.
- 5. The flusher ends while a tracker appends: the flusher clears `not-before` before it reads the spool a last time, and
-    the tracker reads `not-before` after its append. Either the flusher sees the event, or the tracker starts another.
+ 5. The flusher ends while a tracker appends: the flusher sets `not-before` to 0 before it reads the spool a last time,
+    and the tracker reads `not-before` after its append. Either the flusher sees the event, or the tracker starts
+    another flusher.
  6. `reset-id` runs while the flusher logs sent events: `reset-id` holds the lock while it changes the identifier and
     deletes the log. The flusher also holds it while it compares the identifier and writes the log. So nothing about
     the old identifier is left.
@@ -76,7 +77,7 @@ class Spool:
 
         Args:
             lines: one event per line, each with a line break.
-            changed: what happened to the consent since it was given; called under the lock.
+            changed: returns what happened to the consent since it was checked; called under the lock.
 
         Returns:
             "stored"; "off" (consent was withdrawn meanwhile, or the identifier replaced); "full" (the spool is at its
@@ -89,8 +90,10 @@ class Spool:
         if lock < 0:
             return self._spill(lines, changed)
         try:
-            if changed():
+            change = changed()
+            if change == "withdrawn":
                 posix.unlink(self.lock)  # race 3: `disable` deleted it, and we created it again
+            if change:
                 return "off"
             outcome = self.write(lines)
             if posix.fstat(lock).st_nlink:
@@ -230,7 +233,7 @@ class Spool:
             posix.close(folder)
 
     def clear_not_before(self) -> None:
-        """Undo `set_not_before`, so that the next flusher may start now. Deletes the folder if it is empty."""
+        """Delete `not-before`, and the folder if it is then empty."""
         try:
             folder = self.open_folder()
         except OSError:

@@ -33,9 +33,10 @@ EXAMPLES = ("plex", "plex-nfs", "start", "exit_2", True, 410)  # one value for e
 def preview(context: click.Context, *, as_json: bool) -> None:
     """Show the complete request without sending it.
 
-    Makes the request to a temporary server on this machine, and prints what arrived there. Nothing goes to PostHog. The
-    queued events stay queued. While analytics are off, shows the events that `enable` would queue. If there are none,
-    shows one example of each event.
+    Makes the request to a temporary server on this machine, and prints what arrived there. Nothing goes to PostHog.
+
+    Shows the queued events, which stay queued. If none are queued and analytics are off, shows the events that `enable`
+    would queue. If there are none of those either, shows one example of each event.
     """
     root = checkout(context)
     what, found = _found(root)

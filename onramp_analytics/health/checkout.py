@@ -232,7 +232,7 @@ def _unfinished(outbox: Outbox) -> Check:
     """Check that flushers finish: systemd or a container may kill them with the command that started them."""
     number = history.unfinished(outbox.spool)
     if number < MOST_UNFINISHED or outbox.flusher_is_alive():
-        return Check("uploads", OK, "run to their end")
+        return Check("uploads", OK, "are not interrupted")
     result = f"the last {number} background uploads were interrupted, perhaps by systemd or a container"
     return Check("uploads", WRONG, f"{result}: run `onramp-analytics flush` at the end of the job")
 

@@ -71,5 +71,5 @@ analytics-reset-id: ## Replace the identifier with a new one
 analytics-show-sent: ## Show the events that were sent
 	@$(ONRAMP_ANALYTICS) show-sent
 
-analytics-show-pending: ## Show the queued events exactly as they will be sent
+analytics-show-pending: ## Show the queued events, which are not sent yet
 	@$(ONRAMP_ANALYTICS) show-pending

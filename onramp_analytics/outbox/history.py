@@ -58,10 +58,10 @@ class State(Counts):
     """How the last run ended, and what became of its events.
 
     Attributes:
-        at: when it ended, in seconds since 1970; 0 if there was no run.
+        at: when it began, in seconds since 1970; 0 if there was no run.
         outcome: a `Kind` of `posthog/outcome.py`; empty if there was no run.
         reason: the reason, for the user.
-        last_sent_at: when events were last accepted, in seconds since 1970; 0 if never.
+        last_sent_at: when the last run began in which events were accepted, in seconds since 1970; 0 if never.
         failures: the number of consecutive failed runs, which sets the back-off.
     """
 

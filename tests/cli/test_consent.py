@@ -33,7 +33,7 @@ def test_the_notice_has_its_lines_in_order(checkout: Checkout) -> None:
         "Recorded: each make command, and each service and override that you enable or disable.",
         "A command is recorded with its duration, whether it succeeded and, if not, the type of error.",
         'Names that OnRamp does not publish are recorded as "custom" or "other".',
-        "All enabled services and overrides are recorded now, and again every January and July.",
+        "All enabled services and overrides are recorded now, and again twice a year.",
         "Events are sent to https://eu.i.posthog.com.",
         SCHEDULE,
         "Contact: help@example.org",
