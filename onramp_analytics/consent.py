@@ -132,8 +132,8 @@ def ask(environ: "Mapping[bytes, bytes]", root: bytes) -> Consent:
 def change_since(given: Consent, environ: "Mapping[bytes, bytes]", root: bytes) -> "Change":
     """Return what happened since `ask` returned a consent: nothing, it was withdrawn, or its identifier was replaced.
 
-    `disable` and `reset-id` change `onramp.lock` before they delete queued events. So if it is unchanged, they will
-    also delete what is written now, and no other file has to be read again.
+    `disable` and `reset-id` change `onramp.lock` before they delete queued events. So while it is unchanged, one that
+    runs now will also delete what the caller writes next, and no other file has to be read again.
     """
     if settings.load(root) == given.lock:
         return ""
@@ -174,9 +174,9 @@ def env_files(root: bytes) -> "tuple[bytes, ...] | None":
 def refusal(contents: "tuple[bytes, ...] | None") -> str:
     """Return why the `.env` files turn analytics off; empty if they do not.
 
-    OnRamp exports these files into its recipes, where a value from a file looks like one from the environment. So a
-    file cannot turn analytics on. A line that names one of the two variables turns them off, unless it is a comment, or
-    has the form `NAME = value` with a value that turns nothing off.
+    OnRamp exports the variables of these files to its recipes, where they look like those of the environment. A file
+    must never turn analytics on, so it can only turn them off: a line that names one of the two variables turns
+    analytics off, unless it is a comment, or has the form `NAME = value` with a harmless value.
     """
     if contents is None:
         return "a .env file of the checkout cannot be read"
@@ -224,7 +224,10 @@ def version(value: "bytes | None") -> int:
 
 
 def state_file(environ: "Mapping[bytes, bytes]", bits: bytes) -> "bytes | None":
-    """Return the path of the file in the user's state folder; None if the bits are not 32 hexadecimal digits.
+    """Return the path of the file in the user's state folder.
+
+    Returns:
+        None if the bits are not 32 hexadecimal digits, or if the user has no home folder.
 
     The folder is that of `platformdirs.user_state_dir`, which takes too long to load here. A test compares the two.
     """

@@ -34,7 +34,7 @@ import time
 from onramp_analytics import consent
 from onramp_analytics.spool import OPEN, Spool, is_ours
 
-LONGEST_LIFE = 120  # seconds from start to end, see docs/protocol.md
+LONGEST_LIFE = 120  # seconds from start to end
 BEGUN = b"begun"  # in the flusher's folder: one byte for each start of a flusher; deleted when one finishes
 LINGER = (2.0, 4.0)  # seconds; the commands of a script share a batch. docs/scale.md explains the numbers
 

@@ -41,7 +41,7 @@ from onramp_analytics.spool import Spool
 
 RUN = LONGEST_LIFE - LINGER[1] - LONGEST_REQUEST - 5  # seconds in which a run may begin a request
 LOG_WAIT = 0.2  # seconds for the spool's lock; if it stays busy, the events are sent but not logged
-LOCK_WAIT = 2.0  # seconds for the previous flusher to end, which lets this one start before its last look at the spool
+LOCK_WAIT = 2.0  # seconds for the previous flusher to end, since it lets a new one start a little earlier (race 5)
 
 
 @dataclass(slots=True)

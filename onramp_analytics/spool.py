@@ -19,10 +19,11 @@ These are the races, and how the code handles them:
  1. Trackers and a claim at the same time: each holds the flock of `onramp.spool.lock`, and opens the spool under it.
  2. `disable` deletes the lock file while a tracker waits for its lock: the tracker sees that the file has no link any
     more, and opens the new one.
- 3. `disable` or `reset-id` runs after a tracker has checked consent and before it has the lock: once it has the lock,
-    the tracker checks that the consent still holds. If it was stopped under the lock, so that `disable` continued
-    without it, its lock file has no link any more, and it deletes what it wrote. A spilled event is written without
-    the lock, so the tracker checks afterwards.
+ 3. `disable` or `reset-id` runs after a tracker has checked consent and before it has the lock: once the tracker has
+    the lock, it checks that the consent still holds. If the tracker was suspended while it held the lock, `disable`
+    continued without the lock and deleted the lock file. Once the tracker resumes, it sees that its lock file has no
+    link any more, and deletes what it wrote. A spilled event is written without the lock, so the tracker checks
+    afterwards.
  4. A tracker is killed while it writes, and leaves half a line: the next one starts with a line break, and the reader
     skips incomplete lines.
  5. The flusher ends while a tracker appends: the flusher sets `not-before` to 0 before it reads the spool a last time,
@@ -31,9 +32,9 @@ These are the races, and how the code handles them:
  6. `reset-id` runs while the flusher logs sent events: `reset-id` holds the lock while it changes the identifier and
     deletes the log. The flusher also holds it while it compares the identifier and writes the log. So nothing about
     the old identifier is left.
- 7. The lock file is deleted by hand while a tracker or a claim holds it, and another process locks a new one: if its
-    lock file has no link after the write, the tracker appends the same events again. After renaming the spool, a claim
-    takes the new lock once, so that the other process has finished writing before the segment is read.
+ 7. The lock file is deleted by hand while a tracker or a claim holds it, and another process locks a new one: a tracker
+    whose lock file has no link after the write appends the same events again. After renaming the spool, a claim takes
+    the new lock once, so that the other process has finished writing before the segment is read.
 """
 
 import fcntl
@@ -50,7 +51,7 @@ if TYPE_CHECKING:
     Outcome = Literal["stored", "off", "full", "foreign", "disk full"]
 
 CAP = 5 << 20  # bytes; about 14,000 events
-LOCK_WAIT = 0.05  # seconds; with 16 writers at the same time the slowest waited 7 ms
+LOCK_WAIT = 0.05  # seconds; see docs/decisions/lock.md
 FIRST_PAUSE, LONGEST_PAUSE = 0.002, 0.005  # seconds between two tries; see docs/decisions/lock.md
 MOST_SPILLED = 1000  # files
 LONGEST_WAIT = 86_400  # seconds; `not-before` is never further ahead, unless the clock jumped, and then it is ignored
@@ -77,7 +78,7 @@ class Spool:
 
         Args:
             lines: one event per line, each with a line break.
-            changed: returns what happened to the consent since it was checked; called under the lock.
+            changed: returns what happened to the consent since it was checked.
 
         Returns:
             "stored"; "off" (consent was withdrawn meanwhile, or the identifier replaced); "full" (the spool is at its

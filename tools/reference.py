@@ -85,7 +85,7 @@ KEYS: dict[str, tuple[tuple[str, str], ...]] = {
         ("last_run.from_the_future", "Number of events that were dropped because they were dated after tomorrow"),
         ("last_run.newer", "Number of events of a newer version of onramp-analytics, which stay queued"),
         ("last_run.former_id", "Number of events of a former identifier, which were dropped"),
-        ("next_try", "When events can be sent next, in seconds since 1970; null for the next command"),
+        ("next_try", "Earliest time of the next try, in seconds since 1970, or null if the next command can start one"),
         ("problems", "What is wrong and what to do, as a list of texts"),
         ("notes", "What works but is worth knowing, as a list of texts"),
         ("turn", "Command that turns analytics on or off, or null if a setting forbids it"),

@@ -136,7 +136,7 @@ def reset_id(context: click.Context) -> None:
     """Replace the identifier with a new one.
 
     Also deletes the queued events and the log of sent events. Somebody who sees both identifiers at PostHog can often
-    conclude from the time of arrival that they belong to one host.
+    conclude, from when their events arrived, that they belong to one host.
     """
     new, gone = optin.reset_id(checkout(context))
     click.echo(new)

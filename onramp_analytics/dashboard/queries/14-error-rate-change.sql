@@ -1,5 +1,5 @@
 -- Change of the error rate
--- By how many percentage points did the share of failed runs change against the 30 days before?
+-- By how many percentage points does the share of failed runs in the last 30 days differ from that in the 30 days before?
 -- BoldNumber over 30 days
 --
 -- For an alert: above 5, say. An interrupted run (`signal_INT`) is not a failure.
