@@ -132,8 +132,9 @@ def ask(environ: "Mapping[bytes, bytes]", root: bytes) -> Consent:
 def change_since(given: Consent, environ: "Mapping[bytes, bytes]", root: bytes) -> "Change":
     """Return what happened since `ask` returned a consent: nothing, it was withdrawn, or its identifier was replaced.
 
-    `disable` and `reset-id` change `onramp.lock` before they delete queued events. So while it is unchanged, one that
-    runs now will also delete what the caller writes next, and no other file has to be read again.
+    `disable` and `reset-id` change `onramp.lock` before they delete queued events. So while it is unchanged, a
+    `disable` or `reset-id` that is running has not deleted anything yet, and will also delete what the caller writes
+    next. No other file has to be read again.
     """
     if settings.load(root) == given.lock:
         return ""

@@ -36,7 +36,7 @@ from onramp_analytics.spool import OPEN, Spool, is_ours
 
 LONGEST_LIFE = 120  # seconds from start to end
 BEGUN = b"begun"  # in the flusher's folder: one byte for each start of a flusher; deleted when one finishes
-LINGER = (2.0, 4.0)  # seconds; the commands of a script share a batch. docs/scale.md explains the numbers
+LINGER = (2.0, 4.0)  # seconds; the commands of a script share a batch. see docs/decisions/linger.md
 
 
 def linger(spool: Spool) -> bool:

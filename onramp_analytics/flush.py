@@ -41,7 +41,7 @@ from onramp_analytics.spool import Spool
 
 RUN = LONGEST_LIFE - LINGER[1] - LONGEST_REQUEST - 5  # seconds in which a run may begin a request
 LOG_WAIT = 0.2  # seconds for the spool's lock; if it stays busy, the events are sent but not logged
-LOCK_WAIT = 2.0  # seconds for the previous flusher to end, since it lets a new one start a little earlier (race 5)
+LOCK_WAIT = 2.0  # seconds to wait for the previous flusher, which lets a new one start shortly before it ends (race 5)
 
 
 @dataclass(slots=True)
@@ -122,14 +122,14 @@ class Run:
         with file:
             for batch in overview.batches(self._due(reading, segments.read(file, self._published))):
                 self._settle(reading, batch)
-        reading.end = max(reading.end, reading.kept_from or 0)  # the dropped lines before it are done, too
+        reading.end = max(reading.end, reading.kept_from or 0)  # so are the dropped lines before the kept ones
         if self._suspects:
             self._unfinished.append(reading)
         else:
             reading.finish(self._spool)
 
     def _due(self, reading: Reading, entries: Iterable[Entry]) -> Iterator[Pending]:
-        """Yield the events before the first one that is not due; those after it are kept, too."""
+        """Yield the events before the first one that is not due. That event and the later ones stay queued."""
         for pending in overview.sendable(self._until_newer(reading, entries), self.counts, self._calendar):
             if not (self._everything or self._calendar.is_due(pending.event["timestamp"])):
                 reading.kept_from = pending.start
@@ -192,7 +192,7 @@ class Run:
         self._progress(1)
 
     def _acknowledge(self, reading: Reading, last: Pending) -> None:
-        """Record that the events up to `last` are done, unless one of them is a suspect."""
+        """Record that the events up to `last` are done; if there are suspects, not before they are settled."""
         reading.end = max(reading.end, last.end)
         if not self._suspects:
             reading.acknowledge(self._spool)

@@ -33,8 +33,9 @@ These are the races, and how the code handles them:
     deletes the log. The flusher also holds it while it compares the identifier and writes the log. So nothing about
     the old identifier is left.
  7. The lock file is deleted by hand while a tracker or a claim holds it, and another process locks a new one: a tracker
-    whose lock file has no link after the write appends the same events again. After renaming the spool, a claim takes
-    the new lock once, so that the other process has finished writing before the segment is read.
+    whose lock file has no link after the write appends the same events again. A claim whose lock file has no link after
+    the rename takes the new lock and releases it again, so the other process has finished writing before the segment is
+    read.
 """
 
 import fcntl
@@ -102,7 +103,7 @@ class Spool:
             change = changed()
             if change == "withdrawn":
                 posix.unlink(self.file)  # race 3: `disable` did not wait for a stopped process
-            if change:  # if the identifier was replaced, the file also holds new events, and the flusher drops ours
+            if change:  # if the identifier was replaced, the file stays: it may hold new events; the flusher drops ours
                 return "off"
         finally:
             posix.close(lock)

@@ -33,7 +33,8 @@ def record(named_root: "bytes | None", environ: "Mapping[bytes, bytes]", calls: 
         calls: (event, its properties) pairs.
 
     Returns:
-        True if they were stored; False if analytics are off or the events could not be stored.
+        True if they were stored; False if analytics are off, the events are newer than what the user agreed to, or they
+        could not be stored.
 
     Raises:
         ValueError: an event or a property is not in the catalog; raised even if analytics are off.
@@ -79,7 +80,8 @@ def compose(calls: "Sequence[Call]", current: "Consent | None", published: bytes
 def start_flusher(spool: Spool, environ: "Mapping[bytes, bytes]") -> None:
     """Start a flusher if one is due. Usually none is, and then `spawn` is not loaded.
 
-    A process that has started one before calls `spawn` even if none is due, to collect the exit status of that child.
+    If this process has already started a flusher, it calls `spawn` even if none is due, to collect the exit status of
+    that child.
     """
     if "onramp_analytics.spawn" in sys.modules or spool.flusher_is_due(time.time()):
         try:

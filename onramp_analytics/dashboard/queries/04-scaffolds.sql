@@ -1,5 +1,5 @@
 -- Scaffolded services
--- How many installations enabled services that have a scaffold, how many enabled services that have none, and how many different services were there of each kind?
+-- How many installations enabled a service with a scaffold, and how many installations one without? How many different services were there of each kind?
 -- ActionsTable over 90 days
 select
     toBool(properties.has_scaffold) as has_scaffold,
