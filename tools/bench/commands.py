@@ -27,6 +27,7 @@ from tools.bench.running import (
 
 PENDING = (0, 1_000, 10_000, 100_000, 1_000_000)  # events; the last two are beyond the cap
 ADDED = 3.0  # milliseconds that a recorded command may take longer
+WHY = "[the instructions of `track`](#instructions-of-track-as-a-command)"
 BARE, TRACKER = "python3 -IS -c pass", "track, as make starts it"
 
 
@@ -112,7 +113,7 @@ def tracker_rows(onramp: OnRamp, seconds: float) -> list[Row]:
 
     def row(what: str, name: str, budget: float | None, other: str = "bare", against: str = f"`{BARE}`") -> Row:
         both = (counted[name], counted[other]) if name in counted else None
-        return Row(what, against, times[name], times[other], budget, counted=both)
+        return Row(what, against, times[name], times[other], budget, counted=both, why=WHY)
 
     return [
         row(TRACKER, "track", 1.15),
@@ -165,6 +166,7 @@ def wrapper_rows(onramp: OnRamp, folder: Path, seconds: float) -> list[Row]:
                 times[bare],
                 budget,
                 counted=(counted[name], counted[bare]),
+                why=WHY,
             )
         )
     return rows

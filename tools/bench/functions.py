@@ -29,7 +29,8 @@ def function_rows(onramp: OnRamp, seconds: float) -> list[Row]:
     def row(where: str, suffix: str, calls: int, budget: float, counts: tuple[float, float] | None) -> Row:
         mine, others = ([took * 1000 / calls for took in times[who + suffix]] for who in ("ours", "theirs"))
         what, against = f"`track()` {where}, on disk", "`Posthog.capture()`, in memory"
-        return Row(what, against, mine, others, budget, "us", counted=counts)
+        why = "[the cost of `track()`](#cost-of-track-in-python)"
+        return Row(what, against, mine, others, budget, "us", counted=counts, why=why)
 
     return [
         row("in a plain loop", "", CALLS, 1.0, (per_call[0], per_call[1])),
