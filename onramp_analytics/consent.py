@@ -82,7 +82,6 @@ def decide(
         found: the settings of this user's own `onramp.lock`.
         is_here: whether the file in the user's state folder names this checkout.
     """
-    value = environ.get(ENABLED_VARIABLE)
     known = found.get(settings.ID, b"").decode("ascii", "replace") if is_here else ""
     known = known if is_uuid4(known) else ""
     agreed = is_here and found.get(settings.ENABLED) == b"1" and found.get(settings.NOTICE_SHOWN) == b"1"
@@ -91,18 +90,18 @@ def decide(
         why = "DO_NOT_TRACK is set"
     elif forbidden:
         why = forbidden
-    elif value is not None and value.lower() not in YES:
-        why = "ONRAMP_ANALYTICS_ENABLED turns them off"
+    elif off := _off_by_variable(environ):
+        why = off
     elif agreed and not known:
-        why = "onramp.lock contains no valid identifier; run `enable` to create one"
+        why = "onramp.lock contains no valid identifier; run `make analytics-enable` to create one"
     elif agreed:
         on, why = True, "onramp.lock contains ANALYTICS_ENABLED=1"
     elif found.get(settings.ENABLED) == b"0":
         why = "onramp.lock contains ANALYTICS_ENABLED=0"
-    elif value is not None:
+    elif ENABLED_VARIABLE in environ:
         asks, why = True, "the notice has not been shown yet; the next make command on a terminal shows it"
     elif found.get(settings.ENABLED) == b"1" and not is_here:
-        why = "onramp.lock was not written by you for this folder; run `enable` to start over here"
+        why = "onramp.lock was not written by you for this folder; run `make analytics-enable` to start over here"
     else:
         why = "you have not opted in"
     return Consent(why, found, known, on=on, is_here=is_here, asks=asks)
@@ -117,16 +116,27 @@ def ask(environ: "Mapping[bytes, bytes]", root: bytes) -> Consent:
     """Read the environment and the files, and return the consent."""
     lock = settings.load(root)
     found = settings.parse(lock)
-    forbidden = ""
+    heard, forbidden = environ, ""
     if is_another_users(root):
         forbidden = "root records nothing in the checkout of another user"
     elif ENABLED_VARIABLE in environ and not found and _has_another_users_lock(root):
-        forbidden = "onramp.lock belongs to another user; `enable` replaces it"
+        forbidden = "onramp.lock belongs to another user; `make analytics-enable` replaces it"
     elif found or ENABLED_VARIABLE in environ:
-        forbidden = refusal(env_files(root))
-    answer = decide(environ, forbidden, found, is_here=leads_here(root, environ, found.get(settings.CHECKOUT, b"")))
+        contents = env_files(root)
+        forbidden = refusal(contents)
+        heard = _without_exported(environ, contents)
+    answer = decide(heard, forbidden, found, is_here=leads_here(root, environ, found.get(settings.CHECKOUT, b"")))
     answer.lock = lock
     return answer
+
+
+def _without_exported(
+    environ: "Mapping[bytes, bytes]", contents: "tuple[bytes, ...] | None"
+) -> "Mapping[bytes, bytes]":
+    """Return the environment without a yes that OnRamp may have exported from a `.env` file."""
+    if ENABLED_VARIABLE not in environ or _off_by_variable(environ) or not names_in(contents, (ENABLED_VARIABLE,)):
+        return environ
+    return {name: value for name, value in environ.items() if name != ENABLED_VARIABLE}
 
 
 def change_since(given: Consent, environ: "Mapping[bytes, bytes]", root: bytes) -> "Change":
@@ -193,10 +203,12 @@ def refusal(contents: "tuple[bytes, ...] | None") -> str:
 
 def off_by_settings(environ: "Mapping[bytes, bytes]", root: bytes) -> str:
     """Return why ONRAMP_ANALYTICS_ENABLED or a `.env` file turns analytics off; empty if neither does."""
-    value = environ.get(ENABLED_VARIABLE)
-    if value is not None and value.lower() not in YES:
-        return "ONRAMP_ANALYTICS_ENABLED turns them off"
-    return refusal(env_files(root))
+    return _off_by_variable(environ) or refusal(env_files(root))
+
+
+def _off_by_variable(environ: "Mapping[bytes, bytes]") -> str:
+    is_no = environ.get(ENABLED_VARIABLE, YES[0]).lower() not in YES
+    return "ONRAMP_ANALYTICS_ENABLED turns them off" if is_no else ""
 
 
 def names_in(contents: "tuple[bytes, ...] | None", variables: "tuple[bytes, ...]") -> str:

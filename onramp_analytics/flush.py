@@ -41,7 +41,7 @@ from onramp_analytics.spool import Spool
 
 RUN = LONGEST_LIFE - LINGER[1] - LONGEST_REQUEST - 5  # seconds in which a run may begin a request
 LOG_WAIT = 0.2  # seconds for the spool's lock; if it stays busy, the events are sent but not logged
-LOCK_WAIT = 2.0  # seconds to wait for the previous flusher, which lets a new one start shortly before it ends (race 5)
+PREVIOUS_FLUSHER = 2.0  # seconds to wait until the previous flusher ends; it lets a new one start shortly before (race 5)
 
 
 @dataclass(slots=True)
@@ -257,7 +257,7 @@ def _outcome_of(work: Run) -> Outcome:
     except CouldNot as error:
         return Outcome(UNREACHED, f"this machine: {error}")
     except OSError as error:
-        return Outcome(UNREACHED, f"this machine: {error.strerror or error}: see `onramp-analytics doctor`")
+        return Outcome(UNREACHED, f"this machine: {error.strerror or error}: see `make analytics-doctor`")
     return Outcome(ACCEPTED)
 
 
@@ -285,7 +285,7 @@ def main() -> None:
     root = os.fsencode(sys.argv[1])
     until = time.monotonic() + RUN  # a flusher is not a daemon
     spool = Spool(root)
-    with suppress(OSError), locks.flusher_lock(spool, LOCK_WAIT) as held:  # OSError: the folder is gone or not ours
+    with suppress(OSError), locks.flusher_lock(spool, PREVIOUS_FLUSHER) as held:  # OSError: the folder is gone or not ours
         if held:
             run(spool, root, until - time.monotonic(), at_once=sends_at_once(root))
 

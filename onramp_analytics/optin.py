@@ -104,7 +104,7 @@ def reset_id(root: bytes) -> tuple[str, Deleted]:
     """
     before = _permitted(root)
     if not before.id:
-        raise CouldNot("no identifier to replace: run `onramp-analytics enable` to create one")
+        raise CouldNot("no identifier to replace: run `make analytics-enable` to create one")
     bits, new = os.urandom(16).hex().encode(), _new_id()
     with ExitStack() as held:
         _end_flusher(Spool(root), held)
@@ -285,7 +285,7 @@ def _changing(root: bytes, *, insist: bool = False) -> Iterator[Spool]:
                     raise
                 is_held = False
             if not (is_held or insist):
-                raise CouldNot("a stuck process holds onramp.spool.lock: run `onramp-analytics doctor` for details")
+                raise CouldNot("a stuck process holds onramp.spool.lock: run `make analytics-doctor` for details")
             yield spool
     except OSError as error:
         what = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else "onramp.lock"

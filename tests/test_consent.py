@@ -102,7 +102,7 @@ def test_without_a_random_identifier_analytics_are_off_and_why_says_what_to_do(f
     now = decide(ON.replace(ID.encode(), found.encode()))
 
     assert (now.on, now.id) == (False, "")
-    assert "run `enable` to create one" in now.why
+    assert "run `make analytics-enable` to create one" in now.why
 
 
 def test_a_copied_checkout_says_why_it_is_off() -> None:
@@ -284,6 +284,19 @@ def test_a_yes_in_an_env_file_is_not_a_yes(checkout: Checkout, name: str) -> Non
     now = consent.ask({}, checkout.root)
 
     assert (now.on, now.asks) == (False, False)
+
+
+@pytest.mark.parametrize("name", ENV_FILES)
+@pytest.mark.parametrize(("variable", "why"), [(b"1", "you have not opted in"), (b"0", "ONRAMP_ANALYTICS_ENABLED turns")])
+def test_a_variable_that_an_env_file_may_have_set_counts_only_as_a_no(
+    checkout: Checkout, name: str, variable: bytes, why: str
+) -> None:
+    (checkout.path / name).write_text("ONRAMP_ANALYTICS_ENABLED=1\n")
+
+    now = consent.ask({consent.ENABLED_VARIABLE: variable}, checkout.root)
+
+    assert (now.on, now.asks) == (False, False)
+    assert now.why.startswith(why)
 
 
 @pytest.mark.parametrize("name", ENV_FILES)

@@ -429,7 +429,7 @@ def test_events_are_kept_where_the_identifier_is_missing(here: Checkout, receive
 
     assert (state.outcome, state.reason) == (
         "off",
-        "analytics are off: onramp.lock contains no valid identifier; run `enable` to create one",
+        "analytics are off: onramp.lock contains no valid identifier; run `make analytics-enable` to create one",
     )
     assert (receiver.requests, pending(here)) == ([], sent)
 
@@ -736,7 +736,7 @@ def test_senders_that_are_killed_each_time_are_counted_until_one_comes_to_its_en
         assert history.unfinished(here.spool) == number
         assert any("were interrupted" in said for said in here.status()["problems"]) == (number == 3)
 
-    assert "`onramp-analytics flush`" in "".join(here.status()["problems"])
+    assert "`make analytics-flush`" in "".join(here.status()["problems"])
 
     assert run(here).sent == 1
 

@@ -65,7 +65,7 @@ def notice(context: click.Context) -> None:
             optin.catalog_was_shown(root)
             click.echo(
                 "OnRamp analytics can record new events or properties, but only if you agree. "
-                "To see them, run `onramp-analytics events --new`; to agree, run `make analytics-enable`.",
+                "To see them, run `sh make.d/analytics.sh events --new`; to agree, run `make analytics-enable`.",
                 err=True,
             )
 
@@ -126,7 +126,7 @@ def show_id(context: click.Context) -> None:
     """
     found = consent.ask(os.environb, checkout(context)).id
     if not found:
-        raise CouldNot("no identifier yet: run `onramp-analytics enable` to create one")
+        raise CouldNot("no identifier yet: run `make analytics-enable` to create one")
     click.echo(found)
 
 

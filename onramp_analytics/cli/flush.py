@@ -55,7 +55,7 @@ def flush(context: click.Context, timeout: float) -> None:
     if state.newer:
         raise CouldNot("some queued events need a newer version of this program: run `make analytics-upgrade`")
     if segments.waiting(spool):
-        raise CouldNot("some queued events cannot be read: run `onramp-analytics doctor` for details")
+        raise CouldNot("some queued events cannot be read: run `make analytics-doctor` for details")
 
 
 def _send(spool: Spool, root: bytes, until: float) -> State:
@@ -80,7 +80,7 @@ def _send(spool: Spool, root: bytes, until: float) -> State:
                 )
     except OSError as error:
         what = os.fsdecode(error.filename or "the spool")
-        raise CouldNot(f"{what} cannot be used ({error.strerror}): run `onramp-analytics doctor` for details") from None
+        raise CouldNot(f"{what} cannot be used ({error.strerror}): run `make analytics-doctor` for details") from None
 
 
 def _report(state: State, left: int) -> None:

@@ -33,7 +33,7 @@ def show_pending(context: click.Context, *, as_json: bool) -> None:
     counts = Counts()
     found = (pending.event for pending in Outbox(root).pending(counts))
     oldest = _show(
-        found, as_json=as_json, nothing="No events are queued. To see sent events, run `onramp-analytics show-sent`."
+        found, as_json=as_json, nothing="No events are queued. To see sent events, run `make analytics-show-sent`."
     )
     for what in left_out(asdict(counts)):
         click.echo(f"{what} skipped.", err=True)
@@ -55,7 +55,7 @@ def show_sent(context: click.Context, *, as_json: bool) -> None:
     _show(
         found,
         as_json=as_json,
-        nothing="No events have been sent. To see queued events, run `onramp-analytics show-pending`.",
+        nothing="No events have been sent. To see queued events, run `make analytics-show-pending`.",
     )
 
 

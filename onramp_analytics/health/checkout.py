@@ -77,7 +77,8 @@ def _lock_file(root: bytes) -> Check:
     content = settings.load(root)
     if content is not None:
         if b"\0" in content:
-            return Check(_CHOICE, WRONG, f"{os.fsdecode(path)} is damaged: `enable` or `disable` repairs it")
+            remedy = "`make analytics-enable` or `make analytics-disable` repairs it"
+            return Check(_CHOICE, WRONG, f"{os.fsdecode(path)} is damaged: {remedy}")
         return Check(_CHOICE, OK, "valid")
     try:
         found = os.lstat(path)
@@ -91,17 +92,17 @@ def _lock_file(root: bytes) -> Check:
 def _agreement(root: bytes, current: Consent, environ: Mapping[str, str]) -> Iterator[Check]:
     if not current.on:
         return
-    newer = current.version < events.VERSION
-    result = "new events are not recorded until you agree: run `events --new` to see them, and `enable` to agree"
-    yield Check(
-        "agreement", NOTE if newer else OK, result if newer else "you have agreed to everything that can be recorded"
-    )
+    if current.version < events.VERSION:
+        how = "run `sh make.d/analytics.sh events --new` to see them, and `make analytics-enable` to agree"
+        yield Check("agreement", NOTE, f"new events are not recorded until you agree: {how}")
+    else:
+        yield Check("agreement", OK, "you have agreed to everything that can be recorded")
     try:
         objection = destination.objection(current, destination.of(root, environ), destination.send(root, environ))
     except Misconfigured:
         return
     if objection:
-        yield Check("agreement", WRONG, f"nothing is sent: {objection}; to agree, run `onramp-analytics enable`")
+        yield Check("agreement", WRONG, f"nothing is sent: {objection}; to agree, run `make analytics-enable`")
 
 
 def _names(root: bytes, current: Consent) -> Check:
@@ -153,10 +154,10 @@ def _spool(spool: Spool) -> Iterator[Check]:
     except OSError:
         size = 0
     if size > CAP - 1024:
-        yield Check("spool", WRONG, "the spool is full, and new events are dropped: run `onramp-analytics flush`")
+        yield Check("spool", WRONG, "the spool is full, and new events are dropped: run `make analytics-flush`")
     if len(segments.waiting(spool)) >= MOST_SPILLED:
         result = (
-            f"{MOST_SPILLED:,} events are in separate files, and no more can be added: run `onramp-analytics flush`"
+            f"{MOST_SPILLED:,} events are in separate files, and no more can be added: run `make analytics-flush`"
         )
         yield Check("spool", WRONG, result)
     yield from _lock(spool)
@@ -234,7 +235,7 @@ def _unfinished(outbox: Outbox) -> Check:
     if number < MOST_UNFINISHED or outbox.flusher_is_alive():
         return Check("uploads", OK, "are not interrupted")
     result = f"the last {number} background uploads were interrupted, perhaps by systemd or a container"
-    return Check("uploads", WRONG, f"{result}: run `onramp-analytics flush` at the end of the job")
+    return Check("uploads", WRONG, f"{result}: run `make analytics-flush` at the end of the job")
 
 
 def _clock(spool: Spool, now: float) -> Check:
@@ -259,6 +260,6 @@ def _program(root: bytes) -> Check:
         return Check("program", OK, "make finds onramp-analytics on the PATH")
     gone = next((path for path in known if not os.access(path, os.R_OK)), None)
     if gone:
-        result = f"onramp.program names {gone}, which does not exist: run `onramp-analytics enable`"
+        result = f"onramp.program names {gone}, which does not exist: run `make analytics-enable`"
         return Check("program", WRONG, result)
     return Check("program", OK, f"make runs {known[-1]}")

@@ -113,7 +113,7 @@ def claim(spool: Spool) -> Segment | None:
     """
     lock = spool.take_lock(2.0)
     if lock < 0:
-        raise CouldNot("a stuck process holds onramp.spool.lock: run `onramp-analytics doctor` for details")
+        raise CouldNot("a stuck process holds onramp.spool.lock: run `make analytics-doctor` for details")
     try:
         info = os.lstat(spool.file)
         if not stat.S_ISREG(info.st_mode) or info.st_nlink != 1 or not is_ours(info):

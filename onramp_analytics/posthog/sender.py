@@ -105,4 +105,4 @@ class Sender:
         if current.id != self._distinct_id:
             raise Stop(OUT_OF_TIME, "the identifier was reset: the next run continues")
         if self._where and (objection := destination.objection(current, self._where, self._how_often)):
-            raise Stop(MISCONFIGURED, f"{objection}: to agree, run `onramp-analytics enable`")
+            raise Stop(MISCONFIGURED, f"{objection}: to agree, run `make analytics-enable`")

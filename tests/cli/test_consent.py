@@ -94,7 +94,7 @@ def test_what_was_not_agreed_to_is_named_by_status_until_enable_agrees(
     again = checkout.run("enable").stdout
 
     assert f"nothing is sent: {sentence}" in problem
-    assert "to agree, run `onramp-analytics enable`" in problem
+    assert "to agree, run `make analytics-enable`" in problem
     assert again.startswith("Analytics enabled.")
     assert checkout.status()["problems"] == []
     assert checkout.run("enable").stdout == "Analytics are already on for this checkout.\n"
@@ -211,7 +211,7 @@ def test_show_id_prints_the_identifier_alone_or_says_that_there_is_none(checkout
     checkout.opt_in()
 
     assert before.returncode == 1
-    assert "no identifier yet: run `onramp-analytics enable` to create one" in before.stderr
+    assert "no identifier yet: run `make analytics-enable` to create one" in before.stderr
     assert checkout.run("show-id").stdout == f"{ID}\n"
 
 

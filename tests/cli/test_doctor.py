@@ -133,7 +133,7 @@ def program_has_moved(checkout: Checkout) -> None:
         (too_much_is_spilled, "spool", "1,000 events are in separate files"),
         (last_send_failed, "last send", "refused the connection"),
         (clock_was_put_back, "clock", "onramp.spool has a modification time in the future"),
-        (program_has_moved, "program", "gone/make_entry.py, which does not exist: run `onramp-analytics enable`"),
+        (program_has_moved, "program", "gone/make_entry.py, which does not exist: run `make analytics-enable`"),
     ],
     ids=lambda each: each.__name__ if callable(each) else "",
 )

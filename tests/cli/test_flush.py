@@ -78,7 +78,7 @@ def test_something_left_that_cannot_be_read_is_said(opted_in: Checkout) -> None:
 
     done = opted_in.run("flush", check=False)
 
-    said = "onramp-analytics: some queued events cannot be read: run `onramp-analytics doctor` for details\n"
+    said = "onramp-analytics: some queued events cannot be read: run `make analytics-doctor` for details\n"
     assert (done.returncode, done.stdout, done.stderr) == (1, "Sent 0 events.\n", said)
 
 

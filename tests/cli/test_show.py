@@ -86,8 +86,8 @@ def _day(later: int) -> bytes:
 @pytest.mark.parametrize(
     ("command", "sentence"),
     [
-        ("show-pending", "No events are queued. To see sent events, run `onramp-analytics show-sent`.\n"),
-        ("show-sent", "No events have been sent. To see queued events, run `onramp-analytics show-pending`.\n"),
+        ("show-pending", "No events are queued. To see sent events, run `make analytics-show-sent`.\n"),
+        ("show-sent", "No events have been sent. To see queued events, run `make analytics-show-pending`.\n"),
     ],
 )
 def test_nothing_is_a_sentence_on_a_terminal_that_says_where_events_are_and_nothing_in_a_pipe(

@@ -79,7 +79,7 @@ def test_one_line_says_once_that_there_is_something_new(opted_in: Checkout) -> N
     first, second = upgraded(opted_in, "notice"), upgraded(opted_in, "notice")
 
     assert (first.returncode, first.stdout, len(first.stderr.splitlines())) == (0, "", 1)
-    assert "onramp-analytics events --new" in first.stderr
+    assert "`sh make.d/analytics.sh events --new`" in first.stderr
     assert "make analytics-enable" in first.stderr
     assert (second.returncode, second.stdout, second.stderr) == (0, "", "")
     assert "ANALYTICS_TOLD=2\n" in opted_in.lock.read_text()

@@ -24,7 +24,7 @@ def is_off_and_says_why(checkout: Checkout) -> bool:
     before = checkout.files()
     checkout.track()
     found = checkout.status()
-    said = "onramp.lock was not written by you for this folder; run `enable` to start over here"
+    said = "onramp.lock was not written by you for this folder; run `make analytics-enable` to start over here"
     assert (found["on"], found["why"], found["id"]) == (False, said, None)
     assert found["turn"] == "make analytics-enable"
     assert not checkout.status({"ONRAMP_ANALYTICS_ENABLED": "1"})["on"]
