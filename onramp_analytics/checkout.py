@@ -1,4 +1,4 @@
-"""Find the OnRamp checkout and read its small files, never through a link and never blocked by a FIFO.
+"""Find the OnRamp checkout and read its small files, never blocked by a FIFO, and through a link only if asked to.
 
 A file is read again only if `stat` shows a change in its device, inode, mode, size or times. The kernel updates a
 file's change time (ctime) at each write, rename, link, chown, chmod and utime, and no program can set it. So the same
@@ -31,7 +31,7 @@ NAMES_LIMIT = 1 << 16  # bytes; the 500 names of OnRamp take 12 KiB
 LIMIT = 1 << 16  # bytes of any other small file; a larger one is damaged
 
 SETTLED = 2_000_000_000  # nanoseconds; a tick is 10 ms at most, and the margin only makes calls slower for two seconds
-MOST = 16  # files; consent reads five, and a process that visits many checkouts must not keep them all in memory
+MOST = 16  # files; `record` reads five, and a process that visits many checkouts must not keep them all in memory
 
 _READ = posix.O_RDONLY | posix.O_CLOEXEC | posix.O_NONBLOCK
 REGULAR, KIND = 0o100000, 0o170000

@@ -1,7 +1,7 @@
 """Decide whether events may be recorded, from the environment, the two `.env` files and `onramp.lock`.
 
-No other module decides this. Consent belongs to one user in one folder: `enable` writes random bits into `onramp.lock`.
-It also creates a file that is named after these bits, in the user's state folder. It contains the path of the checkout.
+No other module decides this. Consent belongs to one user in one folder. `enable` writes random bits into `onramp.lock`.
+In the user's state folder, it also creates a file that is named after these bits and contains the path of the checkout.
 Consent counts only while that path leads to the checkout, so analytics are off in one that was copied, moved or cloned.
 """
 
@@ -143,7 +143,7 @@ def change_since(given: Consent, environ: "Mapping[bytes, bytes]", root: bytes) 
     """Return what happened since `ask` returned a consent: nothing, it was withdrawn, or its identifier was replaced.
 
     `disable` and `reset-id` change `onramp.lock` before they delete queued events. So while it is unchanged, a
-    `disable` or `reset-id` that is running has not deleted anything yet, and will also delete what the caller writes
+    `disable` or `reset-id` that is running has not deleted any event yet, and will also delete what the caller writes
     next. No other file has to be read again.
     """
     if settings.load(root) == given.lock:
@@ -185,9 +185,9 @@ def env_files(root: bytes) -> "tuple[bytes, ...] | None":
 def refusal(contents: "tuple[bytes, ...] | None") -> str:
     """Return why the `.env` files turn analytics off; empty if they do not.
 
-    OnRamp exports the variables of these files to its recipes, where they look like those of the environment. A file
-    must never turn analytics on, so it can only turn them off: a line that names one of the two variables turns
-    analytics off, unless it is a comment, or has the form `NAME = value` with a harmless value.
+    OnRamp exports the variables of these files to its recipes, where they look like those of the environment. So these
+    files can only turn analytics off. A line that contains DO_NOT_TRACK or ONRAMP_ANALYTICS_ENABLED does that, unless
+    it is a comment, or has the form `[export] NAME = value` with a harmless value.
     """
     if contents is None:
         return "a .env file of the checkout cannot be read"
@@ -263,8 +263,8 @@ def state_file(environ: "Mapping[bytes, bytes]", bits: bytes) -> "bytes | None":
 def leads_here(root: bytes, environ: "Mapping[bytes, bytes]", bits: bytes) -> bool:
     """Return whether the file of those bits belongs to this user and names this folder.
 
-    Device and inode are compared now and never stored: ext4 reuses inodes, snapshots of btrfs share them, and they
-    change when a network file system is mounted again.
+    The numbers of device and inode are compared now and never stored. ext4 reuses inode numbers, btrfs snapshots share
+    them, and a network file system gets a new device number when it is mounted again.
     """
     path = state_file(environ, bits)
     if path is None:

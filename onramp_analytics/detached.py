@@ -36,7 +36,7 @@ from onramp_analytics.spool import OPEN, Spool, is_ours
 
 LONGEST_LIFE = 120  # seconds from start to end
 BEGUN = b"begun"  # in the flusher's folder: one byte for each start of a flusher; deleted when one finishes
-LINGER = (2.0, 4.0)  # seconds; the commands of a script share a batch. see docs/decisions/linger.md
+LINGER = (2.0, 4.0)  # seconds, so that the commands of a script share a batch; see docs/decisions/linger.md
 
 
 def linger(spool: Spool) -> bool:
@@ -93,7 +93,8 @@ def main() -> None:
     root = sys.argv[1]
     _lower_priority()
     if linger(Spool(root.encode("utf-8", "surrogateescape"))):
-        # Not -I, which ignores the user's site folder; the working directory is /, where only root can write.
+        # Not -I: the package may be in the user's site folder, which -I ignores. Without -I, -m searches the working
+        # directory, but that is /, where only root can write.
         command = [sys.executable, "-E", "-m", "onramp_analytics.flush", root]
         posix.execve(sys.executable, command, posix.environ)
 

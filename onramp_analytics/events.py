@@ -1,6 +1,6 @@
 """Define every event and property that may be recorded: the single source for validation, documentation and display.
 
-JSON is built by hand, since every string in an event consists of characters that JSON does not escape (`SAFE`).
+JSON is built by hand, since no string in an event contains a character that JSON escapes.
 
 To add an event, follow the steps in docs/contributing.md. Its `since` is the next `VERSION`, so it is not recorded for
 users who agreed to an older version, until they run `enable` again.
@@ -196,7 +196,7 @@ def clean(event: str, given: "Mapping[str, object]", published: bytes, version: 
         The properties; None if the event is newer than that version.
 
     Raises:
-        ValueError: an event or a property is not in the catalog. The sentence lists what is.
+        ValueError: an event or a property is unknown, missing or of the wrong kind. The message lists the valid names.
     """
     if event not in EVENTS:
         raise ValueError(f"unknown event {event!r}: use one of {', '.join(EVENTS)}")
@@ -220,7 +220,9 @@ def clean(event: str, given: "Mapping[str, object]", published: bytes, version: 
 
 
 def build(event: str, values: "Mapping[str, Value]", distinct_id: str, now: float, random: bytes) -> bytes:
-    """Return the event as one line of JSON, exactly as PostHog will receive it.
+    """Return the event as one line of JSON, as it will be sent.
+
+    Only a name that OnRamp no longer publishes when the event is sent is still replaced then (`outbox/gate.py`).
 
     Args:
         event: a name of `EVENTS`.

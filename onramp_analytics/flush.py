@@ -41,7 +41,7 @@ from onramp_analytics.spool import Spool
 
 RUN = LONGEST_LIFE - LINGER[1] - LONGEST_REQUEST - 5  # seconds in which a run may begin a request
 LOG_WAIT = 0.2  # seconds for the spool's lock; if it stays busy, the events are sent but not logged
-PREVIOUS_FLUSHER = 2.0  # seconds to wait until the previous flusher ends; it lets a new one start shortly before (race 5)
+FLUSHER_WAIT = 2.0  # seconds; the previous flusher lets a new one start shortly before it ends (race 5 of spool.py)
 
 
 @dataclass(slots=True)
@@ -50,7 +50,8 @@ class Reading:
 
     Attributes:
         segment: the segment; its offset is the one in the name of the file.
-        end: the offset before which each event is done, or is a suspect (see `retry.action`).
+        end: the offset before which each event is done, or is a suspect: refused on its own, before the server
+            accepted any other event.
         kept_from: the offset of the first event that stays queued; None if none stays.
     """
 
@@ -122,7 +123,7 @@ class Run:
         with file:
             for batch in overview.batches(self._due(reading, segments.read(file, self._published))):
                 self._settle(reading, batch)
-        reading.end = max(reading.end, reading.kept_from or 0)  # so are the dropped lines before the kept ones
+        reading.end = max(reading.end, reading.kept_from or 0)  # dropped lines before the first kept one are done, too
         if self._suspects:
             self._unfinished.append(reading)
         else:
@@ -267,8 +268,8 @@ def _finish(spool: Spool, before: State, state: State, outcome: Outcome, *, at_o
         if outcome.kind == OFF:
             spool.clear_not_before()
             return
-        if not (state.found_nothing and state.outcome == before.outcome == ACCEPTED):  # else keep the earlier success
-            history.save_state(spool, state)
+        if not (state.found_nothing and state.outcome == before.outcome == ACCEPTED):
+            history.save_state(spool, state)  # a run that found nothing does not replace a success
         segments.remove_abandoned(spool, time.time())
         if outcome.kind in BACK_OFF:
             spool.set_not_before(next_try(outcome, state.failures, time.time(), random.random()))  # noqa: S311
@@ -285,7 +286,7 @@ def main() -> None:
     root = os.fsencode(sys.argv[1])
     until = time.monotonic() + RUN  # a flusher is not a daemon
     spool = Spool(root)
-    with suppress(OSError), locks.flusher_lock(spool, PREVIOUS_FLUSHER) as held:  # OSError: the folder is gone or not ours
+    with suppress(OSError), locks.flusher_lock(spool, FLUSHER_WAIT) as held:  # OSError: the folder is gone or not ours
         if held:
             run(spool, root, until - time.monotonic(), at_once=sends_at_once(root))
 

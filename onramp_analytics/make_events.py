@@ -3,9 +3,11 @@
 `make_entry.py` runs this in the background after the command. The arguments are `ran GOAL STATUS START STOP` or
 `track EVENT [KEY=VALUE …]`. START and STOP are the uptime of the machine in seconds, from `/proc/uptime`.
 
-The file `enabled` in the flusher's folder holds what was enabled at the last comparison: first the day of the last full
-count, or `never`, then one `service NAME` or `override NAME` per line. It holds the names of this checkout, so it is
-never sent.
+Once in each half-year, a full count records everything that is enabled. Otherwise, only changes are recorded.
+
+The file `enabled` in the flusher's folder holds what was enabled at the last comparison. Its first line is the day of
+the last full count, or `never`. Each other line is `service NAME` or `override NAME`. It holds the names of this
+checkout, so it is never sent.
 """
 
 import posix
@@ -29,14 +31,13 @@ FOLDERS = {"service": b"/services-enabled", "override": b"/overrides-enabled"}
 MOST_LINKS = 1000  # names in a folder; a larger folder is not compared
 LIST = b"enabled"
 NEVER = "never"  # in the first line: reset-id made this identifier, so a full count would link it to the old one
-_NAME = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-"
 
 
 def main(arguments: "list[str]") -> int:
     """Record the events of a make command.
 
     Returns:
-        The exit status: 0, or 2 if the arguments of `track` are not in the catalog.
+        The exit status: 0, or 2 if the arguments of `track` are not valid.
     """
     root = posix.getcwdb()
     if arguments[:1] == ["track"]:
@@ -57,7 +58,7 @@ def outcome(goal: str, status: int, start: str, stop: str) -> "list[Call]":
         goal: the first goal.
         status: make's exit status as a shell reports it: 128 plus the signal number if a signal ended it.
         start: the uptime in seconds when it began; empty if the machine does not report it. Then the duration is
-            unknown, and the command is not recorded.
+            unknown, and there is no `command_executed`.
         stop: the uptime when it ended.
     """
     calls: list[Call] = []
@@ -86,8 +87,9 @@ def error_type(status: int) -> str:
 def compare(root: bytes, environ: "Mapping[bytes, bytes]") -> None:
     """Record what was enabled and disabled since the last comparison.
 
-    It holds the spool's lock, so that commands at the same time record a change once. If the lock is busy or the events
-    are not stored, the list stays as it was, so a change may be recorded twice but is never lost.
+    It holds the spool's lock, so that commands that run at the same time record a change once. If the lock is busy or
+    the events are not stored, the list stays as it was, and the next command records the change. If the events are
+    stored but the list cannot be replaced, the change is recorded twice.
 
     Raises:
         OSError: a file cannot be used.
@@ -108,7 +110,8 @@ def compare(root: bytes, environ: "Mapping[bytes, bytes]") -> None:
 
 def _take_back(spool: Spool, lock: int) -> None:
     """Delete what was created after `disable` had deleted everything (race 3 of spool.py)."""
-    # A lock without a link: we were stopped under it, and `disable` went on without it.
+    # If the lock file has no link, this process was suspended while it held the lock, and `disable` continued without
+    # it: then the spool is what this process created. Otherwise, it is the lock file.
     posix.unlink(spool.lock if posix.fstat(lock).st_nlink else spool.file)
     spool.remove_folder()
 
@@ -122,7 +125,7 @@ def _compare(spool: Spool, current: "Consent", lock: int) -> None:
         after = enabled(spool.root, before or set())
         if before is not None:  # otherwise the list is damaged, and is written again without events
             is_full = is_new_half(counted, today)
-            known = before - after if is_full else before
+            known = before - after if is_full else before  # a full count reports all that is enabled as new
             names = published(spool.root)
             calls = changes(known, after, lambda name: events.has_scaffold(name, names))
             lines = tracker.compose(calls, current, names)
@@ -139,7 +142,7 @@ def _compare(spool: Spool, current: "Consent", lock: int) -> None:
 
 
 def _listed(spool: Spool) -> "bytes | None":
-    """Return the list from disk; None if there is none yet."""
+    """Return the list from disk; None if there is none yet, and damaged content if it cannot be read."""
     try:
         return read(spool.folder + b"/" + LIST, owner=posix.geteuid(), limit=1 << 18)
     except FileNotFoundError:
@@ -213,7 +216,9 @@ def links(root: bytes, kind: str) -> "list[str] | None":
     if b".keep" not in found or len(found) > MOST_LINKS:
         return None
     return [
-        name[:-4].decode() for name in found if name.endswith(b".yml") and name[:-4] and not name.translate(None, _NAME)
+        name[:-4].decode()
+        for name in found
+        if name.endswith(b".yml") and name[:-4] and not name.translate(None, events.SAFE)
     ]
 
 
@@ -230,7 +235,7 @@ def changes(before: "set[Link]", after: "set[Link]", has_scaffold: "Callable[[st
 
 
 def never_again(spool: Spool) -> None:
-    """Keep the list, and do no full count any more, since `reset-id` has made a new identifier.
+    """Keep the list, and do no full count any more, since `reset-id` is about to replace the identifier.
 
     The caller must hold the spool's lock.
 

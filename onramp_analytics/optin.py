@@ -33,7 +33,8 @@ class Deleted:
 def enable(root: bytes) -> int:
     """Write the user's consent, which counts only after `notice_was_shown`.
 
-    If `onramp.lock` holds no consent of this user for this folder, all our other files in the folder are deleted first.
+    If `onramp.lock` holds no consent of this user for this folder, the queued events, the logs and `onramp.program` are
+    deleted first.
 
     Returns:
         The number of queued events that were deleted.
@@ -62,7 +63,9 @@ def enable(root: bytes) -> int:
 
 
 def notice_was_shown(root: bytes) -> Consent:
-    """Make the consent count from now on, and queue an event for each enabled service and override.
+    """Make the consent count from now on, and record what is enabled.
+
+    If it counted before, only changes are recorded, as after a make command.
 
     Returns:
         The consent; DO_NOT_TRACK or ONRAMP_ANALYTICS_ENABLED may still turn analytics off.
@@ -100,7 +103,7 @@ def reset_id(root: bytes) -> tuple[str, Deleted]:
         The new identifier, and what was deleted.
 
     Raises:
-        CouldNot: analytics are off, or a file cannot be written or deleted.
+        CouldNot: DO_NOT_TRACK is set, there is no identifier, or a file cannot be written or deleted.
     """
     before = _permitted(root)
     if not before.id:
@@ -138,8 +141,10 @@ def disable(root: bytes) -> Deleted:
 
 def _withdraw(root: bytes) -> None:
     """Withdraw the consent: delete its file in the state folder, and write the choice into `onramp.lock`."""
+    # Without `onramp.lock`, there is no consent to withdraw. But if the variable is set, the choice is written anyway,
+    # or the next make command would turn analytics on.
     if not os.path.lexists(os.path.join(root, b"onramp.lock")) and consent.ENABLED_VARIABLE not in os.environb:
-        return  # otherwise the variable would turn analytics on with the next command
+        return
     _delete_states(root, settings.parse(settings.load(root)).get(settings.CHECKOUT, b""))
     try:
         with _changing(root, insist=True):
@@ -199,7 +204,7 @@ def refuse_root(root: bytes) -> None:
     """Refuse to run as root in the checkout of another user.
 
     Raises:
-        CouldNot: this is root, and the checkout belongs to another user. The error names both and the command to run.
+        CouldNot: this is root, and the checkout belongs to another user. The error names that user and what to run.
     """
     if not consent.is_another_users(root):
         return

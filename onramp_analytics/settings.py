@@ -35,7 +35,8 @@ def load(root: bytes) -> "bytes | None":
         return None
 
 
-_parsed: "dict[bytes, dict[bytes, bytes]]" = {}  # the last content, which `read` returns again while it is unchanged
+#: The keys of the last content that was parsed. `read` returns the same object while the file is unchanged.
+_parsed: "dict[bytes, dict[bytes, bytes]]" = {}
 
 
 def parse(content: "bytes | None") -> "Mapping[bytes, bytes]":
@@ -59,9 +60,9 @@ def parse(content: "bytes | None") -> "Mapping[bytes, bytes]":
 
 
 def updated(content: bytes, changes: "Mapping[bytes, bytes | None]") -> bytes:
-    """Return `content` with keys changed (None removes a key), and every other line as it was.
+    """Return `content` with keys changed (None removes a key), and the lines of other programs as they were.
 
-    A key keeps its place. Its repeats are removed, and so are lines with NUL bytes.
+    A key keeps its place. Its repeats are removed, and so are damaged lines, with NUL bytes.
     """
     left = {key: value for key, value in changes.items() if value is not None}
     lines = []
@@ -80,11 +81,12 @@ def updated(content: bytes, changes: "Mapping[bytes, bytes | None]") -> bytes:
 def change(root: bytes, changes: "Mapping[bytes, bytes | None]") -> None:
     """Change our keys in `onramp.lock` atomically, even in a power cut. The caller must hold the spool's lock.
 
-    The new file belongs to this user, which ties the consent to one person. It keeps the mode of the old one. A new one
-    gets 0644, since make and shells read it.
+    The file is replaced by one that belongs to this user, which ties the consent to one person. The mode stays. If
+    there was no file, the mode is 0644, since make and shells read it.
 
     Raises:
-        OSError: it cannot be written, or the present file is unreadable, too large, or not text. Nothing has changed.
+        OSError: it cannot be written, or the present file is unreadable, too large, or not a regular file. Nothing has
+            changed.
     """
     from onramp_analytics import files
 

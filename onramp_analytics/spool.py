@@ -11,27 +11,27 @@
         enabled                what was enabled at the last comparison (make_events.py)
         state.json, sent, refused      how the last run ended, what was sent, what the server refused
 
-A file that belongs to another user is never used, and neither is a link. The other half of the protocol (claim, read
-and acknowledge) is in `outbox/segments.py`, and the files of the last line are those of `outbox/history.py`.
+A file that belongs to another user is never read or written, and neither is a link. (Only the time of `not-before` is
+read without a check; at worst, that delays sending by a day.) The other half of the protocol (claim, read and
+acknowledge) is in `outbox/segments.py`, and the files of the last line are those of `outbox/history.py`.
 
 These are the races, and how the code handles them:
 
  1. Trackers and a claim at the same time: each holds the flock of `onramp.spool.lock`, and opens the spool under it.
  2. `disable` deletes the lock file while a tracker waits for its lock: the tracker sees that the file has no link any
     more, and opens the new one.
- 3. `disable` or `reset-id` runs after a tracker has checked consent and before it has the lock: once the tracker has
-    the lock, it checks that the consent still holds. If the tracker was suspended while it held the lock, `disable`
-    continued without the lock and deleted the lock file. Once the tracker resumes, it sees that its lock file has no
-    link any more, and deletes what it wrote. A spilled event is written without the lock, so the tracker checks
-    afterwards.
+ 3. `disable` or `reset-id` runs after a tracker has checked consent and before it has the lock: the tracker checks
+    consent again when it has the lock. A tracker may also be suspended while it holds the lock. `disable` then
+    continues without the lock and deletes the lock file. When the tracker resumes, it sees that its lock file has no
+    link any more, and deletes what it wrote. Spilling takes no lock, so the tracker checks consent again after it.
  4. A tracker is killed while it writes, and leaves half a line: the next one starts with a line break, and the reader
     skips incomplete lines.
- 5. The flusher ends while a tracker appends: the flusher sets `not-before` to 0 before it reads the spool a last time,
-    and the tracker reads `not-before` after its append. Either the flusher sees the event, or the tracker starts
-    another flusher.
- 6. `reset-id` runs while the flusher logs sent events: `reset-id` holds the lock while it changes the identifier and
-    deletes the log. The flusher also holds it while it compares the identifier and writes the log. So nothing about
-    the old identifier is left.
+ 5. The flusher ends while a tracker appends: the flusher sets `not-before` to 0 before it looks at the spool a last
+    time, and the tracker reads `not-before` after its append. So the flusher sees the event, or the tracker starts
+    another flusher, or the event came later and waits for the next flusher.
+ 6. `reset-id` runs while a flusher logs sent events: `reset-id` ends the flushers first. If it does not find one, the
+    lock helps: `reset-id` holds it while it changes the identifier and deletes the log, and the flusher while it
+    compares the identifier and writes the log. So nothing about the old identifier is left.
  7. The lock file is deleted by hand while a tracker or a claim holds it, and another process locks a new one: a tracker
     whose lock file has no link after the write appends the same events again. A claim whose lock file has no link after
     the rename takes the new lock and releases it again, so the other process has finished writing before the segment is

@@ -1,6 +1,6 @@
 """Record events: check consent, build the event, append it to the spool, and start a flusher if one is due.
 
-`record` raises no error of the machine, such as a full disk.
+`record` raises no `OSError`, such as that of a full disk.
 """
 
 import posix
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 def track(event: str, properties: "Mapping[str, object]") -> bool:
     """Record one event with the environment of this process; see `onramp_analytics.track`."""
-    return record(None, posix.environ, [(event, properties)])  # the dictionary that `os.environ` writes to
+    return record(None, posix.environ, [(event, properties)])  # changes through `os.environ` reach it
 
 
 def record(named_root: "bytes | None", environ: "Mapping[bytes, bytes]", calls: "Sequence[Call]") -> bool:
@@ -37,7 +37,7 @@ def record(named_root: "bytes | None", environ: "Mapping[bytes, bytes]", calls: 
         could not be stored.
 
     Raises:
-        ValueError: an event or a property is not in the catalog; raised even if analytics are off.
+        ValueError: an event or a property is unknown, missing or of the wrong kind; raised even if analytics are off.
     """
     try:
         root = checkout.find(named_root, environ)
@@ -66,7 +66,7 @@ def compose(calls: "Sequence[Call]", current: "Consent | None", published: bytes
     """Return events as the lines to store, without those that are newer than the catalog that the user agreed to.
 
     Raises:
-        ValueError: an event or a property is not in the catalog; raised even if analytics are off.
+        ValueError: an event or a property is unknown, missing or of the wrong kind; raised even if analytics are off.
     """
     lines = b""
     version = current.version if current and current.on else events.VERSION
@@ -99,8 +99,7 @@ def main(named_root: "str | None", arguments: "list[str]") -> int:
     """Run the `track` command: `EVENT [KEY=VALUE …]`.
 
     Returns:
-        0, even if nothing could be stored; 2 for an event or a property that is not in the catalog, with one line on
-        standard error.
+        0, even if nothing could be stored; 2 for arguments that are not valid, with one line on standard error.
     """
     try:
         if not arguments:

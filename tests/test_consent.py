@@ -287,7 +287,9 @@ def test_a_yes_in_an_env_file_is_not_a_yes(checkout: Checkout, name: str) -> Non
 
 
 @pytest.mark.parametrize("name", ENV_FILES)
-@pytest.mark.parametrize(("variable", "why"), [(b"1", "you have not opted in"), (b"0", "ONRAMP_ANALYTICS_ENABLED turns")])
+@pytest.mark.parametrize(
+    ("variable", "why"), [(b"1", "you have not opted in"), (b"0", "ONRAMP_ANALYTICS_ENABLED turns")]
+)
 def test_a_variable_that_an_env_file_may_have_set_counts_only_as_a_no(
     checkout: Checkout, name: str, variable: bytes, why: str
 ) -> None:

@@ -69,7 +69,7 @@ def no_waiting_between_tries(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("onramp_analytics.posthog.sender.random.random", lambda: 0.01)
 
 
-# -- each row of the table in docs/protocol.md -------------------------------------------------------------------------
+# -- each row of the table in docs/posthog.md --------------------------------------------------------------------------
 
 
 def test_accepted_events_move_to_the_sent_log(here: Checkout, receiver: Receiver) -> None:

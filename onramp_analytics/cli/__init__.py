@@ -1,1 +1,1 @@
-"""The commands for people. Everything is below this, and nothing imports it."""
+"""The commands. This is the top layer: only `__main__` imports it."""

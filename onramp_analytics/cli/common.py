@@ -46,9 +46,9 @@ def counted(number: int, what: str) -> str:
 
 
 def echo(text: str) -> str:
-    """Return text for a terminal: a path, or what a server or a file said, never puts a control character on it.
+    """Return text that is safe to print: control characters in paths, answers or files are replaced.
 
-    Characters that standard output does not take are replaced here, since click would write UTF-8 in their place.
+    So are characters that standard output does not take, since click would write UTF-8 in their place.
     """
     shown = text if can_show("…") else text.replace("…", "...")
     return "".join(c if c == "\n" or (c.isprintable() and can_show(c)) else "?" for c in shown)

@@ -156,9 +156,7 @@ def _spool(spool: Spool) -> Iterator[Check]:
     if size > CAP - 1024:
         yield Check("spool", WRONG, "the spool is full, and new events are dropped: run `make analytics-flush`")
     if len(segments.waiting(spool)) >= MOST_SPILLED:
-        result = (
-            f"{MOST_SPILLED:,} events are in separate files, and no more can be added: run `make analytics-flush`"
-        )
+        result = f"{MOST_SPILLED:,} events are in separate files, and no more can be added: run `make analytics-flush`"
         yield Check("spool", WRONG, result)
     yield from _lock(spool)
 

@@ -99,9 +99,10 @@ def _properties(event: str, written: str, published: bytes) -> tuple[dict[str, A
 
 
 def newer(line: bytes) -> str | None:
-    """Return the timestamp of a line of a newer version of this program; None for any other line.
+    """Return the timestamp of a line that a newer version of this program wrote; None for any other line.
 
-    Such a line is kept and not sent: the program was downgraded, and the next upgrade knows what it is.
+    Call it for a line that `admit` refuses. It is kept and not sent: the program was downgraded, and the next upgrade
+    knows what the line is.
     """
     found = _NEWER.fullmatch(line.decode("latin-1"))
     return found[1] if found and _release(found[2]) > _release(__version__) else None

@@ -61,7 +61,7 @@ class State(Counts):
         at: when it began, in seconds since 1970; 0 if there was no run.
         outcome: a `Kind` of `posthog/outcome.py`; empty if there was no run.
         reason: the reason, for the user.
-        last_sent_at: when the last run began in which events were accepted, in seconds since 1970; 0 if never.
+        last_sent_at: when the last run that sent an event began, in seconds since 1970; 0 if none did.
         failures: the number of consecutive failed runs, which sets the back-off.
     """
 
@@ -111,7 +111,7 @@ def log_sent(spool: Spool, batch: list[Pending]) -> None:
 
 
 def log_refused(spool: Spool, batch: list[Pending], reason: str) -> None:
-    """Add events to the log of refused events, with the server's reason, and cut it to the newest 100."""
+    """Add events and the server's reason to the log of refused events, and cut it to the newest 100 if it is large."""
     lines = b"".join(as_line({"reason": reason, "event": p.event}) for p in batch)
     _append(spool, REFUSED, lines, largest=REFUSED_BYTES, kept=REFUSED_KEPT)
 

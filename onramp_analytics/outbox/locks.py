@@ -76,7 +76,7 @@ def flusher_path(spool: Spool) -> bytes:
 
 
 def flusher_is_alive(spool: Spool) -> bool:
-    """Return whether a flusher is running, which holds its lock."""
+    """Return whether a process holds the flusher's lock. A flusher that lingers does not hold it yet."""
     try:
         os.lstat(flusher_path(spool))  # if there is no lock file, do not create one
         with flusher_lock(spool, timeout=0) as held:

@@ -1,6 +1,6 @@
 """Decide when an event is sent, from its day and the present time. These functions read no clock and no file.
 
-Days are in UTC, and strings like "2026-01-03", which sort like the days.
+A day is a UTC day, as a string like "2026-01-03". These strings sort by date.
 """
 
 from __future__ import annotations

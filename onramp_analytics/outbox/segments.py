@@ -24,7 +24,7 @@ from onramp_analytics.spool import STAMP, Spool, is_ours, segment_name
 
 LONGEST_LINE = 1 << 16  # bytes; events are below 1 KiB, and a longer line is skipped without reading it into memory
 LONGEST_OFFSET = 18  # digits; no file is that large
-ABANDONED = 60  # seconds after which no tracker is still writing an event that is being spilled
+ABANDONED = 60  # seconds; an older file that is still incomplete was left by a killed process
 _READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
@@ -273,7 +273,9 @@ def leave(spool: Spool) -> None:
 
 
 def purge(spool: Spool, *, keep: tuple[bytes, ...] = ()) -> None:
-    """Delete the queued events, and everything in the folder except `keep`. The caller must hold both locks.
+    """Delete the queued events, and everything in the folder except `keep`.
+
+    The caller should hold the spool's lock; `disable` continues without it if a stopped process holds it.
 
     Raises:
         OSError: a file could not be deleted.

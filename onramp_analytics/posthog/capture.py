@@ -56,7 +56,7 @@ _CHECK_HOST = "check the host's name, and whether this network has a login page"
 
 
 class _OnlyOurHeaders(AuthBase):
-    """Removes every header that docs/protocol.md does not list, and keeps `~/.netrc` out. Runs last on each request."""
+    """Removes each header that docs/analytics.md does not list, and keeps `~/.netrc` out. Runs last on each request."""
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         request.headers["User-Agent"] = f"onramp-analytics/{__version__}"
@@ -69,8 +69,8 @@ class _OnlyOurHeaders(AuthBase):
         return request
 
 
-class _Asking:
-    """A connection that checks consent before it connects, and before each write to the network."""
+class _ConsentCheck:
+    """Makes a connection check consent before it connects, and before each write to the network."""
 
     sock: Any
     may_send: Callable[[], object]
@@ -96,20 +96,22 @@ class _Adapter(HTTPAdapter):
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, **kwargs, socket_options=_SOCKET_OPTIONS)
-        self._make_ask(self.poolmanager)
+        self._check_consent(self.poolmanager)
 
     def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
         is_known = proxy in self.proxy_manager
         manager = super().proxy_manager_for(proxy, **kwargs, socket_options=_SOCKET_OPTIONS)
         if not is_known:
-            self._make_ask(manager)
+            self._check_consent(manager)
         return manager
 
-    def _make_ask(self, manager: Any) -> None:
-        """Make urllib3 create connections that check consent. It creates them itself, so the class checks."""
-        question = {"may_send": staticmethod(self._may_send)}
+    def _check_consent(self, manager: Any) -> None:
+        """Add the check to the class of the connections, since urllib3 creates them."""
+        check = {"may_send": staticmethod(self._may_send)}
         manager.pool_classes_by_scheme = {
-            scheme: type("Pool", (pool,), {"ConnectionCls": type("Asking", (_Asking, pool.ConnectionCls), question)})
+            scheme: type(
+                "Pool", (pool,), {"ConnectionCls": type("Checked", (_ConsentCheck, pool.ConnectionCls), check)}
+            )
             for scheme, pool in manager.pool_classes_by_scheme.items()
         }
 
@@ -118,14 +120,14 @@ class _Adapter(HTTPAdapter):
             kwargs["proxies"] = None  # no proxy for this machine
         response = super().send(request, *args, **kwargs)
         response.raw = io.BytesIO(_read(response.raw))
-        response.encoding = "utf-8"  # other bytes become question marks; detecting the encoding takes seconds
+        response.encoding = "utf-8"  # detecting the encoding takes seconds
         return response
 
 
 def _read(raw: Any) -> bytes:
-    """Return the beginning of an answer without decompressing it, since 2 MB of gzip can become gigabytes.
+    """Return at most `LARGEST_ANSWER` bytes of an answer, not decompressed, since 2 MB of gzip can become gigabytes.
 
-    It reads to the end, since urllib3 reports only then that an answer was cut off.
+    A shorter answer is read to its end, since only then does urllib3 report that it was cut off.
     """
     answer = b""
     with closing(raw):
@@ -137,7 +139,7 @@ def _read(raw: Any) -> bytes:
 
 
 def open_session(destination: Destination, may_send: Callable[[], object]) -> requests.Session:
-    """Return a session that adds no headers, follows no redirects, and does not retry. The caller closes it.
+    """Return a session that sends only our headers, follows no redirects, and does not retry. The caller closes it.
 
     Args:
         destination: where it will send.
@@ -217,7 +219,7 @@ def judge_success(response: requests.Response) -> Outcome:
 
 
 def judge_failure(status: int | str, message: str, retry_after: float | None) -> Outcome:
-    """Turn an HTTP status other than 200 into an outcome, as the table in docs/protocol.md specifies."""
+    """Turn an HTTP status other than 200 into an outcome, as the table in docs/posthog.md specifies."""
     code = int(status) if str(status).isdigit() else 0
     reason = f"the host answered {status}" + (f": {message}" if message else "")
     if code == 413:

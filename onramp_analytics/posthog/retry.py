@@ -16,8 +16,8 @@ from onramp_analytics.posthog.outcome import (
 )
 from onramp_analytics.spool import LONGEST_WAIT
 
-TRIES = 3  # failed requests in a run, as PostHog asks of its SDKs
-MOST_REFUSALS = 32  # refused requests before the first accepted one; enough to find 25 bad events among 100
+TRIES = 3  # requests that fail one after the other end a run, as PostHog asks of its SDKs
+MOST_REFUSALS = 32  # refused requests before the first accepted one; enough to find bad events scattered in a batch
 
 Action = Literal["settle", "split", "refuse", "suspect", "give up", "keep"]
 #: What happens to the events of a request, by the kind of its answer. `action` decides how far a batch is split.

@@ -75,7 +75,8 @@ class Sender:
         """Send events of one identifier in one request, and retry while the run has tries and time left.
 
         Raises:
-            Stop: consent was withdrawn or the identifier was reset, possibly during a request; or the time is over.
+            Stop: consent was withdrawn, does not cover the destination, or the identifier was reset, possibly during a
+                request; or the time is over.
             Misconfigured: the destination is not set, or not valid.
         """
         from onramp_analytics.posthog import capture  # loads the SDK

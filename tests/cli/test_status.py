@@ -71,7 +71,10 @@ def test_a_damaged_lock_file_is_a_problem_although_it_means_off(opted_in: Checko
     found = opted_in.status()
 
     assert found["on"] is False
-    assert any("is damaged: `make analytics-enable` or `make analytics-disable` repairs it" in problem for problem in found["problems"])
+    assert any(
+        "is damaged: `make analytics-enable` or `make analytics-disable` repairs it" in problem
+        for problem in found["problems"]
+    )
 
 
 def test_as_json_it_has_everything_and_no_whole_key(opted_in: Checkout, receiver: Receiver) -> None:
