@@ -103,7 +103,7 @@ def _where(root: bytes) -> str:
 def disable(context: click.Context) -> None:
     """Turn off analytics and delete queued events.
 
-    Also deletes the identifier. Only your choice is kept, in onramp.lock.
+    Also deletes the logs and the identifier. Only your choice is kept, in onramp.lock.
     """
     root = checkout(context)
     was_on = consent.ask(os.environb, root).on
@@ -135,10 +135,10 @@ def show_id(context: click.Context) -> None:
 def reset_id(context: click.Context) -> None:
     """Replace the identifier with a new one.
 
-    Also deletes the queued events and the log of sent events. Somebody who sees both identifiers at PostHog can often
-    conclude, from when their events arrived, that they belong to one host.
+    Also deletes the queued events and the logs. PostHog stores when events arrive. Somebody who sees both identifiers
+    there can often tell from those times that they belong to one host.
     """
     new, gone = optin.reset_id(checkout(context))
     click.echo(new)
     if gone.events:
-        click.echo(f"{counted(gone.events, 'queued event')} with the old identifier deleted.", err=True)
+        click.echo(f"Deleted {counted(gone.events, 'queued event')} that had the old identifier.", err=True)

@@ -86,6 +86,7 @@ def _send(spool: Spool, root: bytes, until: float) -> State:
 def _report(state: State, left: int) -> None:
     is_done = state.outcome == ACCEPTED
     queued = "" if is_done else f" {counted(left, 'event')} still queued."
-    click.echo(", ".join([f"Sent {counted(state.sent, 'event')}", *left_out(asdict(state))]) + f".{queued}")
+    not_sent = ", ".join(left_out(asdict(state)))
+    click.echo(f"Sent {counted(state.sent, 'event')}.{f' Not sent: {not_sent}.' if not_sent else ''}{queued}")
     if not is_done:
         raise CouldNot(state.reason)

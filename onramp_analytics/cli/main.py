@@ -65,8 +65,8 @@ class _Sections(click.Group):
 def commands(context: click.Context, root: str | None) -> None:
     """Opt-in, anonymous usage analytics for OnRamp.
 
-    Nothing is collected until you run `enable`. Events are queued in a local file (see `show-pending`) and sent later
-    in the background.
+    Nothing is collected until you opt in (see `enable`). Events are queued in a local file (see `show-pending`) and
+    sent later in the background.
     """
     context.obj = root
 

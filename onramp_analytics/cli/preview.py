@@ -35,8 +35,8 @@ def preview(context: click.Context, *, as_json: bool) -> None:
 
     Makes the request to a temporary server on this machine, and prints what arrived there. Nothing goes to PostHog.
 
-    Shows the queued events, which stay queued. If none are queued and analytics are off, shows the events that `enable`
-    would queue. If there are none of those either, shows one example of each event.
+    Shows the queued events, which stay queued. If the queue is empty and analytics are off, shows what `enable` would
+    queue. If that is nothing, or analytics are on, shows one example of each event.
     """
     root = checkout(context)
     what, found = _found(root)

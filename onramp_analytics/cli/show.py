@@ -48,8 +48,8 @@ def show_pending(context: click.Context, *, as_json: bool) -> None:
 def show_sent(context: click.Context, *, as_json: bool) -> None:
     """Show the events that were sent.
 
-    Reads the log on this machine, which keeps the newest 1,000 events. Prints a table on a terminal. With --json or in
-    a pipe, prints one JSON object per line, exactly as it was sent.
+    Shows the newest 1,000 events of the log on this machine. Prints a table on a terminal. With --json or in a pipe,
+    prints one JSON object per line, exactly as it was sent.
     """
     found = Outbox(checkout(context)).sent()
     _show(

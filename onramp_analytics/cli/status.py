@@ -124,8 +124,9 @@ def _last_run(run: dict[str, Any] | None) -> str:
         return "never"
     if run["outcome"] == ACCEPTED and not run["sent"] and not left_out(run):  # there was nothing to send
         return ago(run["last_sent_at"]) if run["last_sent_at"] else "never"
-    parts = [run["outcome"], f"{counted(run['sent'], 'event')} sent", *left_out(run)]
-    return f"{ago(run['at'])}: {', '.join(parts)}"
+    not_sent = ", ".join(left_out(run))
+    result = f"{run['outcome']}, {counted(run['sent'], 'event')} sent{f'; not sent: {not_sent}' if not_sent else ''}"
+    return f"{ago(run['at'])}: {result}"
 
 
 def _next_try(found: dict[str, Any]) -> str:

@@ -1,5 +1,5 @@
 # Usage: sh make.d/analytics.sh COMMAND…
-# Run onramp-analytics. `enable` installs it, and `disable` works without it.
+# Run onramp-analytics. `enable`, `preview` and `upgrade` install it. `disable`, `status` and `events` work without it.
 
 # The program to install. `onramp-analytics install` fills in these four lines.
 package=''
@@ -95,7 +95,7 @@ offer() {
 choose_source() {
     if [ -n "$wheel" ]; then
         what=./make.d/$wheel from="make.d/$wheel in this checkout (its libraries from the Python package index)"
-        [ -f "$what" ] && [ ! -h "$what" ] || fail "make.d/$wheel is missing: run git pull or git checkout, then run this again"
+        [ -f "$what" ] && [ ! -h "$what" ] || fail "make.d/$wheel is missing: run git checkout make.d, then run this again"
         sum=$(sha256sum <"$what") || fail "make.d/$wheel could not be checked: install sha256sum, then run this again"
         [ "${sum%% *}" = "$sha256" ] ||
             fail "make.d/$wheel does not match the checksum in make.d/analytics.sh: run git checkout make.d, then run this again"
@@ -160,7 +160,7 @@ status_without_program() {
 }
 
 events_without_program() {
-    { [ -f docs/analytics.md ] && cat docs/analytics.md 2>/dev/null; } || fail "docs/analytics.md is missing: run make analytics-enable to install onramp-analytics, which lists the events"
+    { [ -f docs/analytics.md ] && cat docs/analytics.md 2>/dev/null; } || fail "docs/analytics.md is missing: run make analytics-upgrade to install onramp-analytics, which lists the events"
 }
 
 disable_without_program() {
@@ -204,8 +204,8 @@ content() {
     LC_ALL=C sed -E '/^ANALYTICS_(ENABLED|ID|NOTICE_SHOWN|AGREED|AGREED_TO|AGREED_SEND|TOLD|CHECKOUT)=/d' onramp.lock
 }
 
-# Delete the state files that name this folder, and the one that onramp.lock names, if the folder in it no longer exists.
-# If that file names another folder that exists, this folder is a copy of it, and the file stays.
+# Delete each state file that contains the path of this folder. Also delete the state file that onramp.lock names if its
+# path no longer exists. If its path leads to another folder, this folder is a copy of that one, and the file stays.
 forget_states() {
     case $states in /*) ;; *) return ;; esac
     [ ! -h "$states" ] || return 0
@@ -232,14 +232,14 @@ disable: | status: | events:)
     ;;
 enable: | upgrade: | preview:)
     offer "onramp-analytics is not installed." ||
-        fail "nothing was installed, and analytics remain off"
+        fail "nothing was installed, so nothing is recorded"
     ;;
 enable:* | upgrade:*)
     if is_older; then
         offer "onramp-analytics $installed is older than version $version, which this checkout requires." || say "Nothing was installed."
     fi
     ;;
-*:) fail "not installed: run make analytics-enable to install it" ;;
+*:) fail "not installed: run make analytics-upgrade to install it" ;;
 esac
 
 if [ "$1" = upgrade ]; then

@@ -15,7 +15,7 @@ WHERE, WHEN = "## Where it goes\n", "## When it is sent\n"
 _COMMENT = re.compile(r"<!--.*?-->\n?", re.DOTALL)
 _RELATIVE_LINK = re.compile(r"\[([^\]]+)\]\((?!https?://|#)[^)]*\)")
 #: The row that is true only if there is a day to inspect the events.
-_INSPECT_FIRST = re.compile(r"^\| Anything that you cannot inspect before it is sent \|.*\n", re.MULTILINE)
+_INSPECT_FIRST = re.compile(r"^\| Hidden events \|.*\n", re.MULTILINE)
 _TARGET = re.compile(r"^(analytics-[a-z-]+):.*?## (.+)$", re.MULTILINE)
 
 _AT_ONCE = """\

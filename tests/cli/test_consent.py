@@ -223,7 +223,7 @@ def test_reset_id_prints_the_new_identifier_alone_and_counts_what_is_gone(opted_
 
     assert events.is_uuid4(done.stdout.strip())
     assert done.stdout.strip() != ID
-    assert done.stderr == "1 queued event with the old identifier deleted.\n"
+    assert done.stderr == "Deleted 1 queued event that had the old identifier.\n"
     assert opted_in.run("show-id").stdout == done.stdout
     assert opted_in.pending() == []
 

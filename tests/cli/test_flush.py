@@ -82,6 +82,15 @@ def test_something_left_that_cannot_be_read_is_said(opted_in: Checkout) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (1, "Sent 0 events.\n", said)
 
 
+def test_what_was_not_sent_is_counted_apart(opted_in: Checkout) -> None:
+    opted_in.hold_back_flusher()
+    opted_in.track()
+    with open(opted_in.spool.file, "ab") as spool:
+        spool.write(b"damaged\n")
+
+    assert opted_in.run("flush").stdout == "Sent 1 event. Not sent: 1 damaged line.\n"
+
+
 def test_an_event_without_a_line_break_is_queued_too(opted_in: Checkout, receiver: Receiver) -> None:
     opted_in.hold_back_flusher()
     opted_in.track()

@@ -259,7 +259,7 @@ def test_several_events_that_were_not_sent_are_counted_in_the_plural(opted_in: C
 
     said = flat(opted_in.run("status").stdout)
 
-    assert "1 event refused by the server, 2 events older than 90 days, 3 damaged lines" in said
+    assert "; not sent: 1 event refused by the server, 2 events older than 90 days, 3 damaged lines" in said
 
 
 def test_the_destination_is_shown_before_opting_in(checkout: Checkout, receiver: Receiver) -> None:

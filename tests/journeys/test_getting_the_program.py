@@ -109,7 +109,7 @@ def test_anything_but_yes_installs_nothing(bare: OnRamp, answer: str) -> None:
     status, output = enable(bare, answer)
 
     assert status == 2  # make's status for a recipe that failed
-    assert "nothing was installed, and analytics remain off" in output
+    assert "nothing was installed, so nothing is recorded" in output
     assert words(bare) is None
     assert not bare.lock.exists()
 

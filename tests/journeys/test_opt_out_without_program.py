@@ -247,7 +247,7 @@ def test_other_commands_say_how_to_get_the_program(bare: OnRamp) -> None:
     done = bare.make("analytics-flush")
 
     assert done.returncode == 2
-    assert done.stderr.splitlines()[0].endswith("run make analytics-enable to install it")
+    assert done.stderr.splitlines()[0].endswith("run make analytics-upgrade to install it")
 
 
 def test_make_goes_on_in_silence(bare: OnRamp) -> None:
