@@ -75,7 +75,7 @@ KEYS: dict[str, tuple[tuple[str, str], ...]] = {
         ("last_run.reason", "What went wrong and what to do, as text; empty after success"),
         (
             "last_run.last_sent_at",
-            "When the last attempt that sent an event began, in seconds since 1970; 0 if none did",
+            "When the last attempt that sent an event began, in seconds since 1970, or 0",
         ),
         ("last_run.failures", "Number of attempts that failed in a row"),
         ("last_run.sent", "Number of events that the server accepted"),

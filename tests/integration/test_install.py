@@ -248,7 +248,7 @@ class TestCheck:
         said = again(onramp, "--check")
         again(onramp)
 
-        assert "service my-divorce-lawyers-files was committed here, but is not on OnRamp's main branch yet" in said
+        assert "service my-divorce-lawyers-files is committed here, but not on OnRamp's main branch" in said
         assert "divorce" not in (onramp.path / "make.d/analytics.names").read_text()
 
     def test_is_2_where_the_integration_is_not_installed_or_was_edited(self, onramp: OnRamp) -> None:
