@@ -109,9 +109,7 @@ def _show_names(names: list[str]) -> None:
 
 def _show_remarks(plan: Plan) -> None:
     for name in plan.unpublished:
-        click.echo(
-            f"{name} was committed here, but is not on OnRamp's main branch yet: merge it there, then run this again."
-        )
+        click.echo(f"{name} is committed here, but not on OnRamp's main branch: merge it there, then run this again.")
     if plan.is_behind:
         click.echo(f"Users install {plan.program}, but this is {__version__}: use --wheel or --package to change that.")
     if not plan.has_key:
