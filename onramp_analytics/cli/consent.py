@@ -11,6 +11,7 @@ import click
 from onramp_analytics import consent, events, optin
 from onramp_analytics.cli.common import checkout, counted, echo, schedule
 from onramp_analytics.errors import CouldNot, Misconfigured
+from onramp_analytics.integration import launcher
 from onramp_analytics.posthog import destination
 
 
@@ -25,6 +26,7 @@ def enable(context: click.Context) -> None:
     root = checkout(context)
     before = consent.ask(os.environb, root)
     if before.on and _covers(root, before):
+        launcher.remember(root)  # the program may have moved
         click.echo("Analytics are already on for this checkout.")
         return
     deleted = optin.enable(root)

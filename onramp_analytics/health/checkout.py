@@ -255,7 +255,7 @@ def _modified(path: bytes) -> float:
 def _program(root: bytes) -> Check:
     known = launcher.remembered(root)
     if not known:
-        return Check("program", OK, "make finds onramp-analytics on the PATH")
+        return Check("program", OK, "make looks for onramp-analytics each time")
     gone = next((path for path in known if not os.access(path, os.R_OK)), None)
     if gone:
         result = f"onramp.program names {gone}, which does not exist: run `make analytics-enable`"

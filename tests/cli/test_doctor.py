@@ -281,7 +281,7 @@ def test_byte_code_that_cannot_be_kept_is_wrong(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_what_make_runs_is_shown(opted_in: Checkout) -> None:
-    assert doctor(opted_in)["program"] == [(health.OK, "make finds onramp-analytics on the PATH")]
+    assert doctor(opted_in)["program"] == [(health.OK, "make looks for onramp-analytics each time")]
 
     launcher.remember(opted_in.root)
     assert doctor(opted_in)["program"][0][1].endswith("/make_entry.py")
@@ -379,3 +379,12 @@ def test_metadata_that_cannot_be_read_is_a_sentence(monkeypatch: pytest.MonkeyPa
 
     assert found.state == health.WRONG
     assert "the package posthog cannot be read" in found.result
+
+
+def test_enable_corrects_the_path_of_a_program_that_has_moved(opted_in: Checkout) -> None:
+    program_has_moved(opted_in)
+    assert doctor(opted_in)["program"][0][0] == health.WRONG
+
+    opted_in.run("enable")
+
+    assert doctor(opted_in)["program"][0][0] == health.OK
