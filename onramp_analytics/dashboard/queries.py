@@ -38,6 +38,11 @@ class Query:
     days: int
     text: str
 
+    @property
+    def is_for_alerts(self) -> bool:
+        """Whether the answer is a single number of its usual period only."""
+        return self.display == "BoldNumber"
+
 
 def tiles() -> list[Query]:
     """Return the queries of the dashboard, in the order of their file names."""
@@ -69,8 +74,10 @@ def fill(text: str, period: Period, known: Period | None = None) -> str:
         known: the installations that counted before; only `NEW_INSTALLATIONS` uses them.
     """
     if known:
-        text = text.replace("{known}", _installations(known))
-    return _days(text.replace("{installations}", _installations(period)), period)
+        text = text.replace("{known}", _part("installations.sql", known))
+    for name in ("installations", "full_counts"):
+        text = text.replace(f"{{{name}}}", _part(f"{name.replace('_', '-')}.sql", period))
+    return _days(text, period)
 
 
 def new_installations() -> str:
@@ -78,8 +85,9 @@ def new_installations() -> str:
     return _read("new-installations.sql")
 
 
-def _installations(period: Period) -> str:
-    lines = [line for line in _read("installations.sql").splitlines() if not line.startswith("--")]
+def _part(name: str, period: Period) -> str:
+    """Return a query that is a part of other queries, in parentheses and without its comment."""
+    lines = [line for line in _read(name).splitlines() if not line.startswith("--")]
     return "(\n" + "\n".join(f"    {line}" for line in _days("\n".join(lines), period).splitlines()) + "\n)"
 
 

@@ -38,6 +38,7 @@ FUNCTIONS: dict[str, tuple[int, int | None]] = {
     "min": (1, 1),
     "round": (1, 2),
     "sum": (1, 1),
+    "sumIf": (2, 2),
     "toBool": (1, 1),
     "toDate": (1, 1),
     "toFloat": (1, 1),

@@ -53,18 +53,17 @@ def counting(rows: list[Row]) -> dict[str, list[Row]]:
 
 
 def enabled(events: list[Row], kind: str) -> set[str]:
-    """The names that are enabled after these events, day by day."""
-    nets: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
-    for event in sorted(events, key=lambda event: event["timestamp"]):
-        if event["event"] in (f"{kind}_enabled", f"{kind}_disabled"):
-            change = 1 if event["event"].endswith("_enabled") else -1
-            nets[event["properties"][f"{kind}_name"]][event["timestamp"][:10]] += change
-    on = set()
-    for name, days in nets.items():
-        moved = [net for _day, net in sorted(days.items()) if net]
-        if moved and (sum(moved) if name == "custom" else moved[-1]) > 0:
-            on.add(name)
-    return on
+    """The names that are enabled after these events, which are in the order in which they happened.
+
+    The database does not know that order, and it knows the real names of user-defined services as `custom` only.
+    """
+    on = {}
+    for event in events:
+        if event["event"] == f"{kind}_enabled":
+            on[event["real_name"]] = event["properties"][f"{kind}_name"]
+        elif event["event"] == f"{kind}_disabled":
+            on.pop(event["real_name"], None)
+    return set(on.values())
 
 
 def rounded(names: Counter[str]) -> list[list[Any]]:

@@ -43,8 +43,8 @@ def disabled(day: str, service: str) -> Did:
     return day, "service_disabled", {"service_name": service}
 
 
-def override(day: str, what: str) -> Did:
-    return day, f"override_{what}", {"override_name": "plex-nfs"}
+def override(day: str, what: str, name: str = "plex-nfs") -> Did:
+    return day, f"override_{what}", {"override_name": name}
 
 
 def ran(day: str, command: str, milliseconds: int) -> Did:
@@ -59,7 +59,7 @@ def failed(day: str, command: str, error_type: str) -> list[Did]:
     ]
 
 
-#: What five installations did.
+#: What seven installations did.
 ANNA = [
     *(enabled("06-10", service) for service in ("plex", "plex", "jellyfin", "my-diary", "my-blog")),
     override("06-10", "enabled"),
@@ -67,7 +67,8 @@ ANNA = [
     ran("06-10", "start", 3000),
     *failed("06-10", "start", "exit_2"),
     ran("06-10", "my-own-command", 50),
-    *(enabled("07-01", service) for service in ("plex", "jellyfin", "my-diary")),  # counted again: a new half-year
+    # counted again: a new half-year
+    *(enabled("07-01", service) for service in ("plex", "jellyfin", "my-diary", "my-blog")),
     ran("07-01", "start", 2000),
     disabled("07-10", "jellyfin"),  # enabled before the first day, so not given up
     disabled("07-10", "my-blog"),
@@ -102,7 +103,33 @@ CLEO = [
 ]
 DORA = [enabled("01-10", "plex"), ran("01-20", "start", 10)]  # silent for more than 90 days
 EVE = [enabled("08-30", "plex")]  # arrived once
-EVERYBODY = (ANNA, BERT, CLEO, DORA, EVE)
+FAYE = [
+    *(enabled("06-12", service) for service in ("plex", "jellyfin", "radarr", "my-wiki", "my-shop")),
+    override("06-12", "enabled"),
+    override("06-12", "enabled", "my-override"),
+    enabled("06-20", "sonarr"),
+    # counted again: a new half-year
+    *(enabled("07-01", service) for service in ("plex", "jellyfin", "radarr", "sonarr", "my-wiki", "my-shop")),
+    override("07-01", "enabled"),
+    override("07-01", "enabled", "my-override"),
+    disabled("07-01", "plex"),  # later on the day of the full count
+    disabled("07-01", "sonarr"),  # given up after 11 days
+    disabled("07-01", "jellyfin"),
+    override("07-01", "disabled"),
+    disabled("07-03", "radarr"),
+    enabled("07-05", "radarr"),
+    enabled("07-10", "jellyfin"),
+    disabled("07-20", "jellyfin"),  # given up after 10 days
+    disabled("08-10", "my-wiki"),  # all that OnRamp does not publish was counted twice and is disabled once
+    disabled("08-10", "my-shop"),
+    override("08-10", "disabled", "my-override"),
+]
+GUS = [  # since `reset-id`, so that there is no full count in July
+    enabled("06-12", "my-diary"),  # still enabled, but not counted any more
+    enabled("06-15", "plex"),
+    ran("07-02", "logs", 700),
+]
+EVERYBODY = (ANNA, BERT, CLEO, DORA, EVE, FAYE, GUS)
 
 #: 90 days that ended 14 days ago.
 FIRST, LAST, MADE = date(2026, 6, 3), date(2026, 8, 31), date(2026, 9, 14)
@@ -173,11 +200,11 @@ def test_the_events_arrived_and_one_batch_of_them_twice(clickhouse: ClickHouse, 
 
 
 def test_installations_are_those_that_sent_something_in_the_period(clickhouse: ClickHouse) -> None:
-    assert answer(clickhouse, "Installations") == [[4, 3, 4]]
+    assert answer(clickhouse, "Installations") == [[6, 5, 6]]
 
 
 def test_on_the_public_page_an_installation_counts_once_it_arrived_a_week_apart(clickhouse: ClickHouse) -> None:
-    assert answer(clickhouse, "Installations", queries.between(FIRST, LAST, MADE)) == [[3, 2, 3]]
+    assert answer(clickhouse, "Installations", queries.between(FIRST, LAST, MADE)) == [[5, 4, 5]]
 
 
 def test_an_installation_is_new_if_the_previous_page_did_not_count_it(clickhouse: ClickHouse) -> None:
@@ -185,20 +212,21 @@ def test_an_installation_is_new_if_the_previous_page_did_not_count_it(clickhouse
     text = queries.new_installations()
     page = queries.between(FIRST, LAST, MADE)
 
-    assert clickhouse.ask(queries.fill(text, page, known))[1] == [[2]]
-    assert clickhouse.ask(queries.fill(text, page, queries.nothing_before(FIRST)))[1] == [[3]]
+    assert clickhouse.ask(queries.fill(text, page, known))[1] == [[3]]
+    assert clickhouse.ask(queries.fill(text, page, queries.nothing_before(FIRST)))[1] == [[5]]
 
 
 def test_installations_over_time_distinguishes_new_from_known(clickhouse: ClickHouse) -> None:
     assert answer(clickhouse, "Installations over time") == [
-        ["2026-06-08", 1, 1],
-        ["2026-06-15", 1, 0],
-        ["2026-06-29", 3, 1],
-        ["2026-07-06", 1, 0],
+        ["2026-06-08", 3, 3],
+        ["2026-06-15", 3, 0],
+        ["2026-06-29", 5, 1],
+        ["2026-07-06", 2, 0],
         ["2026-07-13", 1, 0],
-        ["2026-07-20", 2, 0],
+        ["2026-07-20", 3, 0],
         ["2026-07-27", 2, 0],
         ["2026-08-03", 1, 0],
+        ["2026-08-10", 1, 0],
         ["2026-08-17", 2, 0],
         ["2026-08-24", 1, 1],
     ]
@@ -206,22 +234,33 @@ def test_installations_over_time_distinguishes_new_from_known(clickhouse: ClickH
 
 def test_a_service_is_enabled_where_the_last_day_that_changed_it_enabled_it(clickhouse: ClickHouse) -> None:
     assert answer(clickhouse, "Enabled services") == [
-        ["plex", 3],
+        ["plex", 4],
+        ["radarr", 2],
         ["custom", 1],
         ["jellyfin", 1],
-        ["radarr", 1],
         ["sonarr", 1],
     ]
+
+
+def test_the_newest_full_count_replaces_what_was_known_before(clickhouse: ClickHouse) -> None:
+    (counts,) = (row for row in answer(clickhouse, "Enabled services") if row[0] == "custom")
+
+    assert counts[1] == 1  # Anna; Faye disabled hers, and Gus has had no full count since `reset-id`
 
 
 def test_an_earlier_period_has_the_answer_that_it_had_then(clickhouse: ClickHouse) -> None:
     then = queries.between(date(2026, 4, 1), date(2026, 7, 8), date(2026, 7, 22), apart=0)
 
-    assert answer(clickhouse, "Enabled services", then) == [["jellyfin", 2], ["plex", 2], ["custom", 1]]
+    assert answer(clickhouse, "Enabled services", then) == [
+        ["plex", 3],
+        ["custom", 2],
+        ["jellyfin", 2],
+        ["radarr", 1],
+    ]
 
 
 def test_scaffolded_services_are_marked(clickhouse: ClickHouse) -> None:
-    assert answer(clickhouse, "Scaffolded services") == [[True, 3, 1], [False, 3, 4]]
+    assert answer(clickhouse, "Scaffolded services") == [[True, 5, 1], [False, 5, 4]]
 
 
 def test_an_override_that_was_disabled_is_not_enabled(clickhouse: ClickHouse) -> None:
@@ -229,14 +268,18 @@ def test_an_override_that_was_disabled_is_not_enabled(clickhouse: ClickHouse) ->
 
 
 def test_given_up_is_what_was_enabled_by_choice_and_disabled_within_30_days(clickhouse: ClickHouse) -> None:
-    assert answer(clickhouse, "Given up within 30 days") == [["plex-nfs (override)", 1], ["sonarr", 1]]
+    assert answer(clickhouse, "Given up within 30 days") == [
+        ["sonarr", 2],
+        ["jellyfin", 1],
+        ["plex-nfs (override)", 1],
+    ]
 
 
 def test_commands_are_ordered_by_installations_and_then_by_days(clickhouse: ClickHouse) -> None:
     assert answer(clickhouse, "Commands") == [
         ["start", 2, 3, 5],
         ["enable-service", 2, 2, 2],
-        ["logs", 1, 1, 2],
+        ["logs", 2, 2, 3],
         ["other", 1, 1, 1],
     ]
 
@@ -245,7 +288,7 @@ def test_what_was_interrupted_is_neither_a_failure_nor_a_run(clickhouse: ClickHo
     assert answer(clickhouse, "Error rate by command") == [
         ["enable-service", 1, 1, 2, 50.0],
         ["start", 1, 1, 5, 20.0],
-        ["logs", 0, 0, 1, 0],
+        ["logs", 0, 0, 2, 0],
         ["other", 0, 0, 1, 0],
     ]
 
@@ -261,22 +304,22 @@ def test_failures_are_listed_by_what_they_failed_with(clickhouse: ClickHouse) ->
 def test_durations_are_those_of_successful_runs_and_each_installation_weighs_the_same(clickhouse: ClickHouse) -> None:
     assert answer(clickhouse, "Duration by command") == [
         ["start", 2, 3.0, 2.5],
-        ["logs", 1, 0.7, 0.7],
+        ["logs", 2, 0.7, 0.7],
         ["enable-service", 1, 0.3, 0.3],
         ["other", 1, 0.05, 0.05],
     ]
 
 
 def test_versions_are_the_last_ones_that_were_seen(clickhouse: ClickHouse) -> None:
-    assert answer(clickhouse, "Versions") == [[__version__, 4]]
+    assert answer(clickhouse, "Versions") == [[__version__, 6]]
 
 
 def test_arrivals_count_each_event_once(clickhouse: ClickHouse) -> None:
     found = answer(clickhouse, "Arrivals")
 
     assert found[0] == ["2026-06-10", 11, 1]
-    assert found[2] == ["2026-07-01", 4, 1]
-    assert sum(events for _day, events, _installations in found) == 43
+    assert ["2026-07-01", 17, 2] in found
+    assert sum(events for _day, events, _installations in found) == 74
 
 
 def test_what_an_alert_looks_at_is_one_number(clickhouse: ClickHouse, rows: list[Row]) -> None:

@@ -1,8 +1,9 @@
 """Simulate some hundred installations over two years, with the product's own events. The random numbers are seeded.
 
-Among them are a host that runs make from cron, services that are switched several times a day, events that arrive late
-or twice, identifiers that were reset, installations that were silent for more than 90 days or opted in before the
-project's retention begins, many user-defined services, and names that are on exactly four and five installations.
+Among them are a host that runs make from cron, services that are switched several times a day or on the day of a full
+count, events that arrive late or twice, identifiers that were reset, installations that were silent for more than 90
+days or opted in before the project's retention begins, user-defined services and overrides, and names that are on
+exactly four and five installations.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ factorio terraria satisfactory ark-server zomboid
 SERVICES = _NAMES.split()
 ON_FOUR, ON_FIVE = "on-four-installations", "on-five-installations"
 OVERRIDES = ["plex-nvidia", "jellyfin-nfs", "sonarr-nfs", "traefik-metrics", "radarr-nfs", "immich-gpu"]
+OWN_SERVICES, OWN_OVERRIDE = ["my-own-wiki", "my-own-shop"], "my-own-override"
 COMMANDS = [
     "start",
     "stop",
@@ -68,11 +70,14 @@ class Installation:
     joined: date
     enabled: set[str] = field(default_factory=set)
     overrides: set[str] = field(default_factory=set)
-    inventories: bool = True
+    has_full_counts: bool = True
 
 
 def installations(number: int, until: date, seed: int = 18, days: int = 560) -> list[Row]:
-    """Return what a number of installations sent until a day, as PostHog stores it.
+    """Return what a number of installations sent until a day, as PostHog stores it, each installation's in order.
+
+    An event about a service or an override also has a `real_name`, which is never sent. The tests use it to know what
+    is enabled; the database ignores it.
 
     Args:
         number: the number of installations.
@@ -97,7 +102,7 @@ def _first_services(chance: random.Random, place: int) -> set[str]:
     wanted = {name for rank, name in enumerate(SERVICES) if chance.random() < 0.85 / (1 + rank / 6)}
     wanted |= {ON_FOUR} if place < 4 else set()
     wanted |= {ON_FIVE} if place < 5 else set()
-    return wanted | ({"my-own-wiki", "my-own-shop"} if chance.random() < 0.3 else set())
+    return wanted | (set(OWN_SERVICES) if chance.random() < 0.3 else set())
 
 
 def _life(one: Installation, place: int, until: date) -> Iterator[tuple[date, Row]]:
@@ -108,23 +113,26 @@ def _life(one: Installation, place: int, until: date) -> Iterator[tuple[date, Ro
     counted = ""
     while day <= until:
         half = f"{day.year}-{day.month > 6}"
-        if one.inventories and half != counted and (not counted or chance.random() < busy):
-            counted = half
-            yield from _inventory(one, day)
-        if place == 8:
-            yield from ((day, each) for _ in range(48) for each in _run(one, "update"))  # from cron
-        elif counted and chance.random() < busy:
-            yield from ((day, each) for each in _session(one, place))
+        if day == one.joined or place == 8 or chance.random() < busy:
+            if one.has_full_counts and half != counted:  # with the first command of a half-year
+                counted = half
+                yield from ((day, each) for each in _full_count(one))
+                if one.enabled and chance.random() < 0.3:
+                    yield day, _switch(one, "service", chance.choice(sorted(one.enabled)))
+            if place == 8:
+                yield from ((day, each) for _ in range(48) for each in _run(one, "update"))  # from cron
+            else:
+                yield from ((day, each) for each in _session(one, place))
         if place == 9 and (day - one.joined).days == 60:
-            one.identifier, one.inventories = _identifier(chance), False  # reset-id
+            one.identifier, one.has_full_counts = _identifier(chance), False  # reset-id
         day += timedelta(days=1)
 
 
-def _inventory(one: Installation, day: date) -> Iterator[tuple[date, Row]]:
+def _full_count(one: Installation) -> Iterator[Row]:
     for name in sorted(one.enabled):
-        yield day, _event(one, "service_enabled", service_name=name, has_scaffold=len(name) % 3 == 0)
+        yield _switched(one, "service", name, on=True)
     for name in sorted(one.overrides):
-        yield day, _event(one, "override_enabled", override_name=name)
+        yield _switched(one, "override", name, on=True)
 
 
 def _session(one: Installation, place: int) -> Iterator[Row]:
@@ -133,23 +141,28 @@ def _session(one: Installation, place: int) -> Iterator[Row]:
     for command in chance.choices(COMMANDS, weights=range(len(COMMANDS), 0, -1), k=chance.randint(1, 4)):
         yield from _run(one, command)
     if chance.random() < 0.08:
-        yield from _toggle(one, chance.choice(SERVICES))
+        yield _switch(one, "service", chance.choice(SERVICES))
     if place == 10:  # several times a day
         for _ in range(3):
-            yield from _toggle(one, "plex")
+            yield _switch(one, "service", "plex")
     if chance.random() < 0.01:
-        name = chance.choice(OVERRIDES)
-        what = "override_disabled" if name in one.overrides else "override_enabled"
-        one.overrides ^= {name}
-        yield _event(one, what, override_name=name)
+        yield _switch(one, "override", chance.choice(OVERRIDES))
+    if chance.random() < 0.03 and one.has_full_counts:  # without one, the queries forget names that OnRamp lacks
+        yield _switch(one, "service", chance.choice(OWN_SERVICES))
+        yield _switch(one, "override", OWN_OVERRIDE)
 
 
-def _toggle(one: Installation, name: str) -> Iterator[Row]:
-    if name in one.enabled:
-        yield _event(one, "service_disabled", service_name=name)
-    else:
-        yield _event(one, "service_enabled", service_name=name, has_scaffold=len(name) % 3 == 0)
-    one.enabled ^= {name}
+def _switch(one: Installation, kind: str, name: str) -> Row:
+    """Enable a service or an override, or disable it if it is enabled."""
+    there = one.enabled if kind == "service" else one.overrides
+    there ^= {name}
+    return _switched(one, kind, name, on=name in there)
+
+
+def _switched(one: Installation, kind: str, name: str, *, on: bool) -> Row:
+    scaffold = {"has_scaffold": len(name) % 3 == 0} if on and kind == "service" else {}
+    event = _event(one, f"{kind}_{'enabled' if on else 'disabled'}", **{f"{kind}_name": name}, **scaffold)
+    return event | {"real_name": name}
 
 
 def _run(one: Installation, command: str) -> Iterator[Row]:

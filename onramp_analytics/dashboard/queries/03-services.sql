@@ -2,9 +2,11 @@
 -- Which services do installations have enabled now?
 -- ActionsTable over 90 days
 --
--- Of the installations that were active in that time. Events carry the day and no time of day, so what happened within
--- a day has no order: the state is the net (enabled minus disabled, by uuid) of the last day whose net is not zero.
--- `custom` stands for all services that OnRamp does not publish, so its nets are added up.
+-- Of the installations that were active in that time. Events have a day but no time of day. So each day has a net: how
+-- often the service was enabled minus how often it was disabled, counted by uuid. The newest day decides whose net is not
+-- zero or on which the installation reported everything that is enabled: there, a net of zero means enabled in that
+-- report and disabled later. `custom` stands for all services that OnRamp does not publish, so its nets since the newest
+-- of these reports are added up.
 select
     service,
     count() as installations
@@ -13,7 +15,7 @@ from (
         distinct_id,
         service,
         argMax(net, day) as last_net,
-        sum(net) as total
+        sumIf(net, day >= arrayMax(counted_on)) as total
     from (
         select
             distinct_id,
@@ -25,8 +27,9 @@ from (
             and toDate(timestamp) <= {last}
             and distinct_id in {installations}
         group by distinct_id, service, day
-        having net != 0
-    )
+    ) as nets
+    inner join {full_counts} as counts on nets.distinct_id = counts.installation
+    where net != 0 or has(counted_on, day)
     group by distinct_id, service
 )
 where if(service = 'custom', total, last_net) > 0

@@ -2,9 +2,9 @@
 -- Which services and overrides do installations disable within 30 days of enabling them?
 -- ActionsTable over 365 days
 --
--- An enabling counts if the net state before it was off, and if its day is not the installation's first day of that
--- half-year: on that day the installation reports everything that is enabled. Each installation counts once per name.
--- `custom` stands for many names, so it has no state that could change.
+-- The state on a day follows from the nets as in "Enabled services". An enabling counts if the state before it was off,
+-- and if the installation did not report everything that is enabled on that day. Each installation counts once per
+-- name. `custom` stands for many names, so it has no state that could change.
 select
     name,
     count() as installations
@@ -12,8 +12,9 @@ from (
     select
         distinct_id,
         name,
+        counted_on,
         groupArrayIf(day, net > 0) as on_days,
-        groupArrayIf(day, net < 0) as off_days
+        groupArrayIf(day, net <= 0) as off_days
     from (
         select
             distinct_id,
@@ -27,25 +28,11 @@ from (
             and toDate(timestamp) <= {last}
             and distinct_id in {installations}
         group by distinct_id, name, day
-        having net != 0
-    )
-    group by distinct_id, name
-) as changes
-inner join (
-    select
-        installation,
-        groupArray(first_day) as counted_on
-    from (
-        select
-            distinct_id as installation,
-            toYear(toDate(timestamp)) * 2 + if(toMonth(toDate(timestamp)) > 6, 1, 0) as half_year,
-            min(toDate(timestamp)) as first_day
-        from events
-        where properties.`$lib` = 'onramp-analytics'
-        group by installation, half_year
-    )
-    group by installation
-) as counts on changes.distinct_id = counts.installation
+    ) as nets
+    inner join {full_counts} as counts on nets.distinct_id = counts.installation
+    where net != 0 or has(counted_on, day)
+    group by distinct_id, name, counted_on
+)
 where arrayExists(
     day -> day >= {first}
         and not has(counted_on, day)
