@@ -1,4 +1,4 @@
-"""dashboard: the answers that the analytics are for: put into PostHog, printed, and published."""
+"""dashboard: create the dashboard in PostHog, print its answers, and publish them."""
 
 from __future__ import annotations
 
@@ -162,24 +162,28 @@ def links(root: Path | None) -> Link:
 
 def _results(*, as_json: bool) -> None:
     project = _application()
+    shown = queries.tiles()
     found = {
-        days: {
+        str(days): {
             tile.name: project.query(queries.fill(tile.text, queries.latest(days)), tile.name)
-            for tile in queries.tiles()
+            for tile in shown
+            if not tile.is_for_alerts
         }
         for days in PERIODS
     }
+    found["alerts"] = {tile.name: project.query(tiles.text(tile), tile.name) for tile in shown if tile.is_for_alerts}
     if as_json:
-        click.echo(
-            json.dumps({days: {name: _plain(a) for name, a in of.items()} for days, of in found.items()}, indent=2)
-        )
+        plain = {part: {name: _plain(answer) for name, answer in of.items()} for part, of in found.items()}
+        click.echo(json.dumps(plain, indent=2))
         return
     console = Console(highlight=False)
-    for days, answers in found.items():
+    for part, answers in found.items():
+        title = "For alerts" if part == "alerts" else f"The last {part} days"
         console.print()
-        console.rule(Text(f"The last {days} days", "bold"), align="left", characters="─" if can_show("─") else "-")
-        for tile in queries.tiles():
-            _show(console, tile, answers[tile.name])
+        console.rule(Text(title, "bold"), align="left", characters="─" if can_show("─") else "-")
+        for tile in shown:
+            if tile.name in answers:
+                _show(console, tile, answers[tile.name])
 
 
 def _plain(answer: Answer) -> dict[str, Any]:

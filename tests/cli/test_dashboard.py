@@ -7,13 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from onramp_analytics.dashboard import queries
+from onramp_analytics.dashboard import queries, tiles
 from onramp_analytics.dashboard.application import KEY_VARIABLE, PROJECT_VARIABLE
 from onramp_analytics.receiver import Answer, Receiver
 from tests.conftest import Checkout
 from tools.results import demo
 from tools.results.simulate import installations
 from tools.results.stand_in import KEY, PROJECT, QueryApi, says
+
+SINGLE = ["Arrived in three days", "Change of the error rate", "Events of the month"]
 
 
 @pytest.fixture(scope="module")
@@ -36,15 +38,26 @@ def test_the_answers_are_printed_for_three_periods(maintainer: Checkout) -> None
     assert [days for days in (30, 90, 365) if f"The last {days} days" in shown] == [30, 90, 365]
 
 
+def test_a_single_number_is_printed_once_after_the_periods(maintainer: Checkout) -> None:
+    shown = maintainer.run("dashboard", "--results").stdout
+
+    for name in SINGLE:
+        assert shown.count(f"\n{name} ") == 1
+        assert shown.index(name) > shown.index("For alerts") > shown.index("The last 365 days")
+
+
 def test_the_answers_come_as_json_whole_and_exact(maintainer: Checkout, loaded: QueryApi) -> None:
     loaded.asked.clear()
     found = json.loads(maintainer.run("dashboard", "--results", "--json").stdout)
 
-    assert list(found) == ["30", "90", "365"]
-    assert set(found["90"]) == {tile.name for tile in queries.tiles()}
+    assert list(found) == ["30", "90", "365", "alerts"]
+    assert set(found["90"]) == {tile.name for tile in queries.tiles()} - set(SINGLE)
+    assert list(found["alerts"]) == SINGLE
     assert found["365"]["Installations"]["columns"] == ["active", "new", "with_services"]
     assert all(body["refresh"] == "force_blocking" for body in loaded.asked)
     assert {body["name"] for body in loaded.asked} == {f"onramp-analytics {tile.name}" for tile in queries.tiles()}
+    (change,) = (body["query"]["query"] for body in loaded.asked if body["name"].endswith("Change of the error rate"))
+    assert change == tiles.text(queries.named("Change of the error rate"))  # 30 days, compared with the 30 before
 
 
 def test_check_lets_posthog_look_at_every_query(maintainer: Checkout, loaded: QueryApi) -> None:
