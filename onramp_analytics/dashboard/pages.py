@@ -1,4 +1,4 @@
-"""Convert published pages and their history to JSON and back, and compare pages. Pure functions."""
+"""Convert the editions of the public page and their history to JSON and back, and compare them. Pure functions."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from typing import Any
 from onramp_analytics.dashboard.rounding import Counts, Row, percent
 
 VERSION = 1  # of results.json and history.json
-DAYS = 90  # that a page covers
+DAYS = 90  # that an edition covers
 LATE = timedelta(days=14)  # after its last day: events arrive late
-PAUSE = timedelta(weeks=4)  # between two pages
-A_YEAR = timedelta(days=364)  # 13 pages of four weeks
+PAUSE = timedelta(weeks=4)  # between two editions
+A_YEAR = timedelta(days=364)  # 13 times four weeks
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One published page.
+    """One edition of the public page.
 
     Attributes:
         first: the first day that it covers.
@@ -34,13 +34,13 @@ class Page:
 
 
 def days(made: date) -> tuple[date, date]:
-    """Return the first and the last day of a page that is created on a day."""
+    """Return the first and the last day of an edition that is created on a day."""
     last = made - LATE
     return last - timedelta(days=DAYS - 1), last
 
 
 def as_json(page: Page) -> dict[str, Any]:
-    """Return a page as it is published."""
+    """Return an edition as it is published."""
     counts = page.counts
     return {
         "version": VERSION,
@@ -65,10 +65,10 @@ def _command(row: Row, whole: int) -> dict[str, Any]:
 
 
 def from_json(found: Any) -> Page:
-    """Return a published page from its JSON.
+    """Return an edition from its JSON.
 
     Raises:
-        ValueError: it has another version, or is not a page.
+        ValueError: it has another version, or is not an edition.
     """
     try:
         if found["version"] != VERSION:
@@ -89,12 +89,12 @@ def _read(row: dict[str, Any]) -> Row:
 
 
 def history_as_json(pages: list[Page]) -> dict[str, Any]:
-    """Return all pages as `history.json` holds them, the oldest first."""
+    """Return all editions as `history.json` holds them, the oldest first."""
     return {"version": VERSION, "pages": [as_json(page) for page in pages]}
 
 
 def history_from_json(found: Any) -> list[Page]:
-    """Return all pages that were published.
+    """Return all editions that were published.
 
     Raises:
         ValueError: one of them cannot be read.
@@ -105,19 +105,19 @@ def history_from_json(found: Any) -> list[Page]:
 
 
 def next_day(history: list[Page]) -> date | None:
-    """Return the first day on which another page can be created; None before the first page."""
+    """Return the first day on which another edition can be created; None before the first one."""
     return history[-1].made + PAUSE if history else None
 
 
 def a_year_before(page: Page, history: list[Page]) -> Page | None:
-    """Return the newest page that is at least a year older."""
+    """Return the newest edition that is at least a year older."""
     older = [other for other in history if page.last - other.last >= A_YEAR]
     return older[-1] if older else None
 
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """The changes since another page: (name, rounded difference) pairs, and the new and removed names."""
+    """The changes since another edition: (name, rounded difference) pairs, and the new and removed names."""
 
     rising: list[tuple[str, int]]
     falling: list[tuple[str, int]]

@@ -1,7 +1,7 @@
-"""Publish the page of results: query PostHog if a page is due, and write the site into a folder.
+"""Publish the page of results: query PostHog if an edition is due, and write the site into a folder.
 
 Published numbers are never computed again: `history.json` is replaced first, and the rest of the site is built from it.
-So a run after an interrupted one, or before the next page is due, rebuilds the same pages.
+So a run after an interrupted one, or before the next edition is due, rebuilds the same site.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ ASKED = (
 
 
 def publish(application: Application, folder: Path, made: date, at_least: int, link: Link) -> str:
-    """Add a page to the site if one is due, and write the site.
+    """Add an edition to the site if one is due, and write the site.
 
     Args:
         application: the PostHog project.
@@ -48,20 +48,20 @@ def publish(application: Application, folder: Path, made: date, at_least: int, l
     wait = pages.next_day(history)
     if wait and made < wait:
         rebuild(folder, history, link)
-        return f"Rebuilt {folder} from its history. The next page can be published on {wait}."
+        return f"Rebuilt {folder} from its history. The next edition can be published on {wait}."
     check(application, made)
     page = _ask(application, history, made, at_least)
     if page is None:
         if history:
             rebuild(folder, history, link)
-        return "Fewer than five installations are new since the last page, so there is no new page."
+        return "Fewer than five installations are new since the last edition, so there is no new one."
     history.append(page)
     rebuild(folder, history, link)
-    return f"Wrote {folder / 'index.html'}: {page.first} to {page.last}, page {len(history)} of its history."
+    return f"Wrote {folder / 'index.html'}: {page.first} to {page.last}, edition {len(history)}."
 
 
 def asked(made: date, history: list[Page]) -> dict[str, str]:
-    """Return the queries for a page that is created on a day: name -> text."""
+    """Return the queries for an edition that is created on a day: name -> text."""
     first, last = pages.days(made)
     period = queries.between(first, last, made)
     known = _period(history[-1]) if history else queries.nothing_before(first)
@@ -70,7 +70,7 @@ def asked(made: date, history: list[Page]) -> dict[str, str]:
 
 
 def check(application: Application, made: date) -> None:
-    """Let PostHog check each query of the page without running it.
+    """Let PostHog check each query of an edition without running it.
 
     Raises:
         CouldNot: PostHog rejects one of them.
@@ -94,7 +94,7 @@ def _period(page: Page) -> Period:
 
 
 def read_history(folder: Path) -> list[Page]:
-    """Return the pages of the site in a folder; none if there is no site.
+    """Return the editions of the site in a folder; none if there is no site.
 
     Raises:
         CouldNot: there is a site whose history cannot be read. It is never overwritten.
@@ -133,7 +133,7 @@ def made_from(history: list[Page], decisions: str, link: Link) -> dict[str, str]
     """Return every file of the site, the history first.
 
     Args:
-        history: at least one page, the oldest first.
+        history: at least one edition, the oldest first.
         decisions: the text of `decisions.md`.
         link: see `site`.
     """

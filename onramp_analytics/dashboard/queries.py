@@ -81,7 +81,7 @@ def fill(text: str, period: Period, known: Period | None = None) -> str:
 
 
 def new_installations() -> str:
-    """Return the query that counts the installations that the previous page did not count."""
+    """Return the query that counts the installations that the previous edition did not count."""
     return _read("new-installations.sql")
 
 
@@ -98,7 +98,7 @@ def _days(text: str, period: Period) -> str:
 
 
 def nothing_before(day: date) -> Period:
-    """Return a period in which no installation counts, for the first page."""
+    """Return a period in which no installation counts, for the first edition."""
     return between(day, day - timedelta(days=1), date(1970, 1, 1))
 
 

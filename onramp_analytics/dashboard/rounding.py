@@ -1,7 +1,7 @@
 """Round the counts of installations for the public page, which never shows an exact number.
 
-Every count becomes r(n) here, and nothing else of an answer is passed on. So the order, shares, bars, changes and files
-follow from r(n) alone, and no exact number can reach a page. Pure functions of values.
+Every count becomes r(n) here. Of the rest of an answer, only names and durations of one significant digit are passed
+on. So the order, shares, bars, changes and files follow from rounded values alone. Pure functions.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """The content of a page: rounded numbers of installations, and nothing else."""
+    """The content of an edition: rounded numbers of installations, and typical durations."""
 
     active: int = 0
     with_services: int = 0
@@ -79,12 +79,12 @@ def one_digit(seconds: float) -> float:
 
 
 def enough_new(answer: Answer) -> bool:
-    """Return whether enough installations are new since the last page for another one."""
+    """Return whether enough installations are new since the last edition for another one."""
     return r(_cells(answer)[0]["installations"]) > 0
 
 
 def counts(answers: Mapping[str, Answer], at_least: int = AT_LEAST) -> Counts:
-    """Return the rounded counts that a page may show.
+    """Return the rounded counts that an edition may show.
 
     Args:
         answers: name of a query -> its exact answer.

@@ -9,14 +9,13 @@ from html import escape
 from onramp_analytics.dashboard import pages
 from onramp_analytics.dashboard.markdown import markdown
 from onramp_analytics.dashboard.pages import Changes, Page
-from onramp_analytics.dashboard.rounding import Row, percent
+from onramp_analytics.dashboard.rounding import AT_LEAST, Row, percent
 from onramp_analytics.report import look
 from onramp_analytics.report.look import Line
 
 TITLE = "OnRamp, as its users run it"
 ONRAMP = "https://github.com/traefikturkey/onramp"
 LISTED = 10  # changes in each direction
-FEWER = "fewer than five"
 MINUS, NOTHING = "\N{MINUS SIGN}", "\N{EN DASH}"
 
 #: The names of the catalog that stand for user-defined names, and their labels.
@@ -29,8 +28,8 @@ def site(page: Page, history: list[Page], decisions: str, link: Link) -> dict[st
     """Return the files of the site except the JSON: the page, and a badge for each service.
 
     Args:
-        page: the new page.
-        history: the pages that were published before, the oldest first.
+        page: the new edition.
+        history: the editions that were published before, the oldest first.
         decisions: the maintainers' `decisions.md`; empty if there is none.
         link: returns the address of the file of a service or an override.
     """
@@ -66,11 +65,11 @@ def _lede(page: Page) -> str:
 
 def _tiles(page: Page, history: list[Page]) -> str:
     counts = page.counts
-    change = "the first page"
+    change = "the first edition"
     if history:
-        change = f"{_signed(counts.active - history[-1].counts.active)} since the last page"
+        change = f"{_signed(counts.active - history[-1].counts.active)} since the last edition"
     shown = [
-        ("Installations", f"{counts.active:,}" if counts.active else FEWER, change),
+        ("Installations", f"{counts.active:,}" if counts.active else f"fewer than {_fewest(page)}", change),
         ("Services listed", f"{len(counts.services):,}", f"each on {page.at_least} or more"),
     ]
     for label, rows, whole in (
@@ -89,7 +88,7 @@ def _decisions(text: str) -> str:
 
 def _adoption(pages_: list[Page]) -> str:
     points = [(str(page.last), page.counts.active) for page in pages_]
-    what = f"Active installations, rounded down, at the end of each page's {pages.DAYS} days."
+    what = f"Active installations, rounded down, at the end of the {pages.DAYS} days of each edition."
     return f"<h2>Adoption over time</h2>\n{look.over_time(what, points)}"
 
 
@@ -97,7 +96,7 @@ def _services(page: Page, history: list[Page], link: Link) -> str:
     rows = page.counts.services
     title = "<h2>Services</h2>\n"
     if not rows:
-        return f"{title}<p>None is enabled on five or more installations.</p>\n"
+        return f"{title}<p>None is enabled on {_fewest(page)} or more installations.</p>\n"
     before = pages.of(history[-1].counts.services) if history else {}
     earlier = [pages.of(other.counts.services) for other in history]
     lines = [
@@ -113,7 +112,7 @@ def _services(page: Page, history: list[Page], link: Link) -> str:
     ]
     about = (
         f"Enabled at the end of the period, of the {page.counts.with_services:,} installations that reported any "
-        "service. The small line shows each service on all pages so far."
+        "service. The small line shows each service in all editions so far."
     )
     return title + look.table(about, ["service", "installations", "share", "change"], lines) + _others(page)
 
@@ -164,22 +163,25 @@ def _given_up(page: Page) -> str:
     rows = page.counts.given_up
     title = "<h2>Given up within 30 days</h2>\n"
     if not rows:
-        return f"{title}<p>Nothing was given up by five or more installations.</p>\n"
+        return f"{title}<p>Nothing was given up by {_fewest(page)} or more installations.</p>\n"
     lines = [Line(row.name, [f"{row.installations:,}"], row.installations) for row in rows]
     about = "Enabled in the period, and disabled again within 30 days."
     return title + look.table(about, ["name", "installations"], lines) + _others(page)
 
 
 def _others(page: Page) -> str:
-    fewer = "five" if page.at_least == 5 else str(page.at_least)
-    return f'<p class="dim">Others: fewer than {fewer} installations, or none.</p>\n'
+    return f'<p class="dim">Others: fewer than {_fewest(page)} installations, or none.</p>\n'
+
+
+def _fewest(page: Page) -> str:
+    return "five" if page.at_least == AT_LEAST else str(page.at_least)
 
 
 def _changed(page: Page, history: list[Page]) -> str:
     if not history:
         return ""
     year = pages.a_year_before(page, history)
-    parts = [_changes("Since the last page", page, history[-1])]
+    parts = [_changes("Since the last edition", page, history[-1])]
     parts += [_changes("In a year", page, year)] if year else []
     return f"<h2>What changed</h2>\n{''.join(parts)}"
 
@@ -204,13 +206,14 @@ def _changed_lines(found: Changes) -> str:
 _HOW_TO_READ = """<h2 id="how-to-read">How to read this page</h2>
 <ul>
 <li><b>Who is counted.</b> Installations that opted in and whose events arrived on two days at least a week apart.
-An installation is active if it sent any event in the {days} days of the page.
+An installation is active if it sent any event in the {days} days that the edition covers.
 This is not everybody who uses OnRamp.</li>
 <li><b>How numbers are rounded.</b> Counts below 100 are rounded down to a multiple of five, and larger ones to two
-significant digits. Counts below {at_least} are not shown. Shares, order and changes are computed from the rounded
-numbers, so that it is hard to find out what one installation runs. Rounding makes a number 3 to 17 percent lower.</li>
-<li><b>What is not here.</b> The page counts installations, and does not show runs, means or sums.
-A new page appears every four weeks at most, and only if at least five installations are new.</li>
+significant digits. Small numbers lose the most: 9 becomes 5. Counts below {at_least} are not shown. Shares, order and
+changes are computed from the rounded numbers, so that it is hard to find out what one installation runs.</li>
+<li><b>What is not here.</b> Apart from the typical time of a command, the page contains only numbers of installations:
+no runs, no means and no sums. A new edition appears every four weeks at most, and only if at least five installations
+are new.</li>
 <li><b>What is inaccurate.</b> An installation that got a new identifier counts twice for up to 90 days. One that was
 removed counts for up to 90 days. The key that sends events is public, so somebody can invent installations.</li>
 <li><b>Durations</b> are the median of the installations' own medians, rounded to one significant digit. They are shown
@@ -227,7 +230,7 @@ def _how_to_read(page: Page) -> str:
 
 def _footer() -> str:
     return (
-        '<footer class="screen"><p>The same as data: <a href="results.json">results.json</a>, and all pages: '
+        '<footer class="screen"><p>The same as data: <a href="results.json">results.json</a>, and all editions: '
         '<a href="history.json">history.json</a>. A badge for each service: <code>badges/NAME.svg</code>.</p>'
         "</footer>\n"
     )

@@ -90,7 +90,7 @@ def test_publish_says_what_it_did_or_why_not_and_leaves_nothing_half_written(
     assert (done.returncode, site.exists()) == (1, False)
     assert "answered 503: try again later" in done.stderr
     shown = maintainer.run("dashboard", "--publish", str(site)).stdout
-    assert "Wrote " in shown or "there is no new page" in shown
+    assert "Wrote " in shown or "there is no new one" in shown
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,8 @@ import pytest
 from onramp_analytics.cli.dashboard import links
 from onramp_analytics.dashboard import pages
 from onramp_analytics.dashboard.application import Application
-from onramp_analytics.dashboard.publish import publish
-from onramp_analytics.dashboard.rounding import r
+from onramp_analytics.dashboard.publish import made_from, publish
+from onramp_analytics.dashboard.rounding import Counts, r
 from onramp_analytics.errors import CouldNot
 from onramp_analytics.receiver import CAPTIVE_PORTAL, Answer, Receiver
 from tools.results import demo
@@ -28,9 +28,9 @@ LINK = links(None)
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Row]]:
-    """The site of `make demo-results`, with two pages, and the events behind it."""
+    """The site of `make demo-results`, with two editions, and the events behind it."""
     folder = tmp_path_factory.mktemp("site")
-    return folder, demo.run(folder, pages=2)
+    return folder, demo.run(folder, editions=2)
 
 
 def text_of(folder: Path) -> dict[str, str]:
@@ -38,7 +38,7 @@ def text_of(folder: Path) -> dict[str, str]:
 
 
 def counting(rows: list[Row]) -> dict[str, list[Row]]:
-    """The installations that the last page counts, with their events; computed without a database."""
+    """The installations that the last edition counts, with their events; computed without a database."""
     of: dict[str, dict[str, Row]] = defaultdict(dict)
     for row in rows:
         if row["timestamp"][:10] <= str(LAST):
@@ -153,9 +153,9 @@ def test_a_page_is_made_four_weeks_after_the_last_one_and_not_before(
 
     said = publish_on(application, tmp_path, demo.UNTIL - timedelta(weeks=44) + timedelta(days=27))
 
-    assert "The next page can be published on" in said
+    assert "The next edition can be published on" in said
     assert (text_of(tmp_path), len(api.asked)) == (before, asked)
-    assert "page 2 of its history" in publish_on(application, tmp_path)
+    assert ", edition 2." in publish_on(application, tmp_path)
 
 
 def test_no_page_is_made_unless_five_installations_are_new(
@@ -229,6 +229,17 @@ def test_at_least_leaves_out_more(application: Application, tmp_path: Path) -> N
     page = json.loads((tmp_path / "results.json").read_text())
     assert min(row["installations"] for row in page["services"]) >= 10
     assert "fewer than 10 installations" in (tmp_path / "index.html").read_text()
+
+
+def test_an_edition_without_a_row_names_the_number_that_is_needed() -> None:
+    edition = pages.Page(FIRST, LAST, demo.UNTIL, 10, Counts())
+
+    text = made_from([edition], "", LINK)["index.html"]
+
+    assert "None is enabled on 10 or more installations." in text
+    assert "Nothing was given up by 10 or more installations." in text
+    assert "five or more" not in text
+    assert "fewer than 10" in text
 
 
 def test_an_opt_in_that_is_older_than_the_retention_still_counts_with_what_it_has(

@@ -1,7 +1,7 @@
 """Simulate an attack on a published page: the attacker knows one new installation, and wants its services.
 
-Between two pages, the attacker assumes that the newcomer has the services whose rows went up. The simulation covers a
-year of pages, both with exact numbers each week and with the rounded pages. The random numbers are seeded.
+Between two editions, the attacker assumes that the newcomer has the services whose rows went up. The simulation covers
+a year, both with exact numbers each week and with the rounded editions. The random numbers are seeded.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from onramp_analytics.dashboard.rounding import r
 
 NAMES = 290
 WEEKS = 52
-BETWEEN = 4  # weeks between two pages of the rule
-NEW = 5  # installations that must be new on it
+BETWEEN = 4  # weeks between two editions of the rule
+NEW = 5  # installations that must be new in one
 SIZES = (30, 300, 3000)
 
 
@@ -36,11 +36,11 @@ class Success:
 
 
 def attack(size: int, *, exact: bool, seed: int = 18) -> Success:
-    """Simulate the attack on every page of a year, each time on another newcomer.
+    """Simulate the attack on every edition of a year, each time on another newcomer.
 
     Args:
         size: installations at the beginning. Each week, a fiftieth of that number joins, but at least one.
-        exact: whether the pages show exact numbers each week; otherwise they follow the rule for rounding.
+        exact: whether the editions show exact numbers each week; otherwise they follow the rule for rounding.
         seed: for the random numbers.
     """
     chance = random.Random(seed)

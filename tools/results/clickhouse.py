@@ -11,7 +11,7 @@ from chdb.session import Session
 from onramp_analytics import events
 
 #: The properties of the catalog as columns. PostHog shows a property as a string until it has noticed the property's
-#: type, and afterwards as a boolean or a float. A query must not mind.
+#: type, and afterwards as a boolean or a float. A query must work with both.
 NOTICED = {"success": "Bool", "has_scaffold": "Bool", "duration_ms": "Float64"}
 PROPERTIES = sorted({p.name for entry in events.EVENTS.values() for p in entry.properties} | set(events.FIXED))
 #: HogQL's own functions, as it prints them.

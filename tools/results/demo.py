@@ -1,8 +1,8 @@
 """`make demo-results`: see the results without an account.
 
 This simulates installations, loads their events into a ClickHouse in this process, and serves PostHog's query API from
-it on 127.0.0.1. It publishes a year of pages from that API, with the code that a maintainer runs. It contacts no other
-host.
+it on 127.0.0.1. It publishes a year of editions into one site, with the code that a maintainer runs. It contacts no
+other host.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ from tools.results.stand_in import KEY, PROJECT, QueryApi
 
 NUMBER = 300
 UNTIL = date(2026, 9, 28)
-PAGES = 14  # one every four weeks: a year, and the page before it
+EDITIONS = 14  # one every four weeks: a year, and the edition before it
 DECISIONS = """\
 - Kept **on the list of supported services**: everything that more than a tenth of you run.
 - Fixed: `update` failed for more of you than any other command, since it pulled images one after another.
 """
 
 
-def run(folder: Path, number: int = NUMBER, pages: int = PAGES, seed: int = 18) -> list[Row]:
-    """Publish pages of simulated installations into a folder, and return the events behind them.
+def run(folder: Path, number: int = NUMBER, editions: int = EDITIONS, seed: int = 18) -> list[Row]:
+    """Publish editions about simulated installations into a folder, and return the events behind them.
 
     Args:
         folder: where to publish; created if it is missing.
         number: the number of installations.
-        pages: the number of pages, four weeks apart; the last one is of the day `UNTIL`.
+        editions: the number of editions, four weeks apart; the last one is of the day `UNTIL`.
         seed: for the random numbers.
     """
     rows = installations(number, UNTIL, seed)
@@ -44,7 +44,7 @@ def run(folder: Path, number: int = NUMBER, pages: int = PAGES, seed: int = 18) 
     with Receiver() as receiver:
         receiver.answer_always(QueryApi(rows))
         application = Application(receiver.url, PROJECT, KEY)
-        for back in reversed(range(pages)):
+        for back in reversed(range(editions)):
             publish(application, folder, UNTIL - back * timedelta(weeks=4), 5, links(None))
     return rows
 
@@ -55,7 +55,8 @@ def main() -> None:
     started = time.monotonic()
     rows = run(folder)
     print(  # noqa: T201  (its output)
-        f"{NUMBER} simulated installations, {len(rows):,} events, {PAGES} pages, {time.monotonic() - started:.0f} s.\n"
+        f"{NUMBER} simulated installations, {len(rows):,} events, {EDITIONS} editions, "
+        f"{time.monotonic() - started:.0f} s.\n"
         f"Open {folder / 'index.html'} in a browser. The same in the terminal, in an OnRamp checkout that holds\n"
         f"{folder / 'results.json'} as make.d/analytics-results.json: make analytics-results"
     )

@@ -22,7 +22,7 @@ AXE = Path(__file__).parent.parent.parent / ".venv" / "axe" / "node_modules" / "
 
 
 def sample_history(number: int = 14, seed: int = 18) -> list[Page]:
-    """Return pages that look like those of some hundred installations, without a database."""
+    """Return editions that look like those of some hundred installations, without a database."""
     chance = random.Random(seed)
     shares = {name: 0.85 / (1 + rank / 6) * chance.uniform(0.9, 1.1) for rank, name in enumerate(SERVICES[:60])}
     found = []

@@ -98,7 +98,7 @@ def installations(number: int, until: date, seed: int = 18, days: int = 560) -> 
 
 
 def _first_services(chance: random.Random, place: int) -> set[str]:
-    """The services that are enabled on the first day. Few are on most installations, and most are on few."""
+    """Return the services that are enabled on the first day. A few of them are common, and most are rare."""
     wanted = {name for rank, name in enumerate(SERVICES) if chance.random() < 0.85 / (1 + rank / 6)}
     wanted |= {ON_FOUR} if place < 4 else set()
     wanted |= {ON_FIVE} if place < 5 else set()

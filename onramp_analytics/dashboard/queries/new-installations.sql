@@ -1,4 +1,4 @@
--- How many installations count on this page, and did not count on the page before it?
+-- How many installations count in this edition, and did not count in the one before it?
 select count() as installations
 from {installations}
 where distinct_id not in {known}
