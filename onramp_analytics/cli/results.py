@@ -1,4 +1,4 @@
-"""results: what everybody runs, from the file that lies in the checkout. No network."""
+"""results: show how many installations use each service and command, from a file in the checkout."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ LONGEST = 60  # days that are listed; the newest
 
 @dataclass(frozen=True, slots=True)
 class Switched:
-    """How often a service or an override was enabled and disabled."""
+    """How many times a service or an override was recorded as enabled and as disabled, full counts included."""
 
     name: str
     enabled: int
@@ -40,8 +40,8 @@ class Summary:
         first: the day of the oldest one as YYYY-MM-DD; empty without events.
         last: the day of the newest one.
         days: (day, events, failures of commands) for each day from the first to the last, the newest 60.
-        services: most often enabled first, ten at most.
-        overrides: most often enabled first, ten at most.
+        services: most often recorded as enabled first, ten at most.
+        overrides: most often recorded as enabled first, ten at most.
         commands: most often run first, ten at most.
         failures: (how a command failed, how often), most often first, ten at most.
     """
@@ -133,7 +133,7 @@ def days_chart(found: Summary) -> Chart:
 
 
 def _switches(title: str, what: str, own: str, found: list[Switched]) -> Chart:
-    about = f'how many times each was enabled and disabled; "{own}": {what}s that you added'
+    about = f'how often each was recorded as enabled and disabled; "{own}": {what}s that you added'
     bars = [Bar(one.name, [f"{one.enabled:,}", f"{one.disabled:,}"], one.enabled) for one in found]
     return Chart(title, about, [what, "enabled", "disabled"], bars)
 

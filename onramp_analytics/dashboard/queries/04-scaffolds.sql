@@ -1,5 +1,5 @@
 -- Scaffolded services
--- How many installations enabled a service with a scaffold, and how many installations one without? How many different services were there of each kind?
+-- How many installations enabled a service that has a scaffold? How many enabled one that has none? How many different services of each kind are there?
 -- ActionsTable over 90 days
 select
     toBool(properties.has_scaffold) as has_scaffold,

@@ -2,8 +2,9 @@
 -- Which commands do installations use?
 -- ActionsTable over 30 days
 --
--- By installations, then by the days on which they used it, never by runs: one host that runs make from cron makes more
--- runs than all others together. `other` stands for all commands that OnRamp does not publish.
+-- Ordered by installations and then by the days on which they used the command. The runs do not count, because one
+-- host that runs make from cron can make more runs than all others together. `other` stands for all commands that
+-- OnRamp does not publish.
 select
     properties.command as command,
     uniqExact(distinct_id) as installations,

@@ -2,8 +2,9 @@
 -- Which commands fail, on how many installations, and how often?
 -- ActionsTable over 30 days
 --
--- Ctrl-C (`signal_INT`) is not a failure: `make logs` ends with it. The two events of a run share no key, so as many
--- runs are left out as were interrupted. The command that fails on most installations comes first.
+-- Ctrl-C (`signal_INT`) is not a failure: `make logs` ends with it. Nothing connects the two events of a run that was
+-- interrupted, so the number of interruptions is subtracted from the number of runs. The command that fails on most
+-- installations comes first.
 select
     command,
     failed_on,

@@ -2,7 +2,7 @@
 -- How many events arrived on each day, and from how many installations?
 -- ActionsLineGraph over 30 days
 --
--- By the day of arrival: by their own day the newest events are never in yet. This is the query to set an alert on.
+-- Events are counted on the day of their arrival, because the newest ones are still queued on the users' machines.
 select
     toDate(created_at) as day,
     uniqExact(uuid) as events,

@@ -2,7 +2,8 @@
 -- By how many percentage points does the share of failed runs in the last 30 days differ from that in the 30 days before?
 -- BoldNumber over 30 days
 --
--- For an alert: above 5, say. An interrupted run (`signal_INT`) is not a failure.
+-- For an alert: if the number is more than 5, for example, commands fail more often. An interrupted run (`signal_INT`)
+-- is not a failure.
 select
     round(if(runs > 0, 100 * failures / runs, 0) - if(runs_before > 0, 100 * failures_before / runs_before, 0), 1) as points
 from (
