@@ -165,7 +165,9 @@ _OVERRIDE = Property(
 _COMMAND = Property("command", "a make target that OnRamp publishes, else `other`", _published_or("other", "command"))
 _HAS_SCAFFOLD = Property("has_scaffold", "true or false: whether OnRamp prepares files for the service", _boolean)
 _SUCCESS = Property("success", "true or false", _boolean)
-_DURATION = Property("duration_ms", "milliseconds, rounded to two significant digits, 0 to 86400000", _milliseconds)
+_DURATION = Property(
+    "duration_ms", "milliseconds, rounded to two significant digits (to tens below 100), 0 to 86400000", _milliseconds
+)
 _ERROR_TYPE = Property(
     "error_type",
     "`exit_<0-255>`, `signal_<NAME>` or the class name of a standard Python exception, else `other`",

@@ -30,8 +30,8 @@ _FOLDERS = {"service": ("services-available", "services-available/games"), "over
 
 
 def _installations(_context: click.Context, _parameter: click.Parameter, value: int | None) -> int | None:
-    if value is not None and value < rounding.AT_LEAST:
-        raise click.BadParameter(f"use {rounding.AT_LEAST} or more")
+    if value is not None and (value < rounding.AT_LEAST or rounding.r(value) != value):
+        raise click.BadParameter("use a multiple of five from 5 to 95, or two significant digits from 100 on")
     return value
 
 

@@ -104,7 +104,7 @@ def _as_json(since: int) -> dict[str, object]:
 
 _WITH_EVERY_EVENT = (
     ("uuid", "random, so that an event that arrives twice is counted once"),
-    ("distinct_id", "the random identifier of this installation; see `show-id` and `reset-id`"),
+    ("distinct_id", "the random identifier of this installation"),
     ("timestamp", "the day in UTC, always at noon"),
     *((name, f"always `{json.dumps(value)}`") for name, value in FIXED.items() if name != "$lib_version"),
     ("$lib_version", "the version of this program"),

@@ -14,8 +14,6 @@ FILE = "docs/analytics.md"
 WHERE, WHEN = "## Where it goes\n", "## When it is sent\n"
 _COMMENT = re.compile(r"<!--.*?-->\n?", re.DOTALL)
 _RELATIVE_LINK = re.compile(r"\[([^\]]+)\]\((?!https?://|#)[^)]*\)")
-#: The row that is true only if there is a day to inspect the events.
-_INSPECT_FIRST = re.compile(r"^\| Hidden events \|.*\n", re.MULTILINE)
 _TARGET = re.compile(r"^(analytics-[a-z-]+):.*?## (.+)$", re.MULTILINE)
 
 _AT_ONCE = """\
@@ -53,7 +51,7 @@ def text(settings: Mapping[str, str]) -> str:
     before, heading, after = page.partition(WHERE)
     page = f"{before}{heading}\n{_where(settings)}\n{after.lstrip()}"
     if settings[conf.SEND] == AT_ONCE:
-        before, heading, after = _INSPECT_FIRST.sub("", page).partition(WHEN)
+        before, heading, after = page.partition(WHEN)
         rest = after.partition("\n## ")[2]
         page = f"{before}{heading}\n{_AT_ONCE}\n## {rest}"
     return page

@@ -95,8 +95,13 @@ def test_publish_says_what_it_did_or_why_not_and_leaves_nothing_half_written(
 
 @pytest.mark.parametrize(
     "words",
-    [("--results", "--check"), ("--json",), ("--at-least", "9"), ("--publish", "x", "--at-least", "4")],
-    ids=["two", "json alone", "at-least alone", "below five"],
+    [
+        ("--results", "--check"),
+        ("--json",),
+        ("--at-least", "10"),
+        *(("--publish", "x", "--at-least", number) for number in ("4", "7", "105")),
+    ],
+    ids=["two", "json alone", "at-least alone", "below five", "not rounded", "not rounded from 100 on"],
 )
 def test_what_does_not_fit_together_is_a_usage_error(maintainer: Checkout, words: tuple[str, ...]) -> None:
     done = maintainer.run("dashboard", *words, check=False)
