@@ -102,10 +102,17 @@ def _as_json(since: int) -> dict[str, object]:
     }
 
 
+_PURPOSE = {
+    "$process_person_profile": ", so that PostHog creates no person profile",
+    "$geoip_disable": ", so that PostHog looks up no location",
+    "$ip": ", which PostHog stores in place of your address",
+    "$ignore_sent_at": ", so that PostHog does not compare your clock with its own",
+    "$lib": "",
+}
 _WITH_EVERY_EVENT = (
     ("uuid", "random, so that an event that arrives twice is counted once"),
     ("distinct_id", "the random identifier of this installation"),
     ("timestamp", "the day in UTC, always at noon"),
-    *((name, f"always `{json.dumps(value)}`") for name, value in FIXED.items() if name != "$lib_version"),
+    *((name, f"always `{json.dumps(FIXED[name])}`{purpose}") for name, purpose in _PURPOSE.items()),
     ("$lib_version", "the version of this program"),
 )
