@@ -92,7 +92,7 @@ def enable_disable_and_reset_id_before_each_line(rig: Rig) -> None:
             rig.finish(start(rig.place(checkout), run_command, "disable"))
             left = checkout.files() - {"onramp.lock"}
             rig.tally.expect(not left, f"{left} stays after `disable` that followed a killed `{words}`")
-    rig.forget_tracked()
+    rig.forget_recorded()
 
 
 def _choose(checkout: Checkout, *, on: bool) -> None:
@@ -125,7 +125,7 @@ def everybody_at_random(rig: Rig) -> None:
     checkout = rig.checkout()
     choices = (_tracker, _tracker, _tracker, _flusher, _flusher, _real_tracker, _real_tracker, _real_flusher, _chooser)
     slots = [choice(rig, checkout) for choice in choices]
-    while rig.tally.kills < rig.effort.kills or rig.tracked() < rig.effort.events:
+    while rig.tally.kills < rig.effort.kills or rig.recorded() < rig.effort.events:
         number = rig.random.randrange(len(slots))
         time.sleep(rig.random.expovariate(200))
         rig.tally.kills += slots[number]()
