@@ -8,7 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from onramp_analytics.outbox import segments
+from tests.conftest import Checkout
 from tools.bench.__main__ import MARKED, PAGE, written
+from tools.bench.commands import queue
 from tools.bench.measuring import Row, blocks, is_steady, quartiles, rows_table, table
 from tools.bench.running import Command, Kernel, Subject, count_calls, race
 
@@ -131,3 +134,15 @@ def test_system_calls_and_processes_of_the_background_are_counted_apart(tmp_path
     assert (whole.processes, apart.processes) == (3, 1)
     assert 0 < (whole - apart).calls < whole.calls
     assert whole - apart == Kernel(whole.calls - apart.calls, whole.processes - apart.processes)
+
+
+@pytest.mark.parametrize("count", [0, 1_000, 10_000, 25_000])
+def test_a_queue_of_any_size_has_all_its_events_and_space_in_the_spool_for_one_more(here: Checkout, count: int) -> None:
+    here.track()
+    line = (here.path / "onramp.spool").read_bytes()
+    here.hold_back_flusher()
+
+    queue(here.path, line, count)
+
+    assert segments.count(here.spool) == count
+    assert here.spool.append(line, lambda: "") == "stored"
