@@ -12,7 +12,7 @@ from onramp_analytics.outbox import segments
 from tests.conftest import Checkout
 from tools.bench.__main__ import MARKED, PAGE, written
 from tools.bench.commands import queue
-from tools.bench.measuring import Row, blocks, is_steady, quartiles, rows_table, table
+from tools.bench.measuring import Row, blocks, is_steady, quartiles, rows_table, summary, table
 from tools.bench.running import Command, Kernel, Subject, count_calls, race
 
 STEADY = [10.0] * 24
@@ -77,6 +77,12 @@ def test_a_line_shows_times_and_instructions_with_their_ratios() -> None:
     line = rows_table([row([5.0] * 24, budget=0.6, counted=(2_500_000, 500_000))]).splitlines()[-1]
 
     assert line == "| ours | theirs | 5 ms | 10 ms | 0.50 | 0.50 to 0.50 | 2.5 M | 500 k | 5.00 | 0.60 | met |"
+
+
+def test_the_summary_counts_the_budgets_that_are_met() -> None:
+    rows = [row(STEADY, budget=1.0), row([11.0] * 24, budget=1.05), row([11.0] * 24, budget=1.2)]
+
+    assert summary(rows).startswith("2 of 3 budgets are met.")
 
 
 def test_a_table_without_budgets_has_no_column_for_them() -> None:
