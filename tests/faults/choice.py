@@ -48,7 +48,7 @@ def _disable(rig: Rig, checkout: Checkout) -> None:
 def _nothing_more(rig: Rig, checkout: Checkout, arrived: int) -> None:
     rig.tally.expect(len(rig.receiver.requests) == arrived, "something arrived after `disable` had returned")
     left = checkout.files() - {"onramp.lock"}
-    rig.tally.expect(not left, f"{left} is there after `disable`")
+    rig.tally.expect(not left, f"{left} is left after `disable`")
 
 
 def disable_among_writers(rig: Rig) -> None:
@@ -83,8 +83,8 @@ def do_not_track_between_tracking_and_sending(rig: Rig) -> None:
         rig.tally.faults += 1
         checkout.lock.write_bytes(said)
         rig.flush(checkout)
-    rig.tally.expect(not rig.receiver.requests, "something was sent although it may not be")
-    rig.tally.expect(len(rig.pending(checkout)) == 3, "what waited for consent is gone")
+    rig.tally.expect(not rig.receiver.requests, "something was sent without consent")
+    rig.tally.expect(len(rig.pending(checkout)) == 3, "queued events are gone")
     checkout.lock.write_bytes(before)
     rig.settle(checkout)
 

@@ -137,7 +137,7 @@ def _look_at_the_spool(rig: Rig, spool: Path, *, kept: bool) -> None:
     for line in lines:
         allowed = oracle.is_allowed(json.loads(line))
         rig.tally.leaked += not allowed
-        rig.tally.expect(allowed, f"an event was stored that may not leave: {line[:500]}")
+        rig.tally.expect(allowed, f"an event was stored that the catalog does not allow: {line[:500]}")
 
 
 def _as_a_command(rig: Rig, checkout: Checkout, spool: Path) -> None:

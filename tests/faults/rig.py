@@ -23,7 +23,7 @@ from tests.faults import children, oracle
 from tests.faults.children import Halt, Place, state_of
 
 FROM_MAKE = f"{children.PACKAGE}/make_entry.py"  # the file that make runs
-PATIENCE = 60.0  # seconds after which a child that should have ended is said to hang
+PATIENCE = 60.0  # seconds after which a child that should have ended counts as hanging
 ASLEEP = 0.06  # seconds that a tracker may wait for the lock: 50 ms (docs/protocol.md) and the length of one pause
 NUMBERS = 10_000  # event numbers that a tracker gets; a uuid has room for 400,000 such ranges
 #: Files in the uploader's folder that are kept when all events are sent.
@@ -185,7 +185,7 @@ class Rig:
         """Check that `status` and `doctor` name the fault."""
         for words in (("status", "--json"), ("doctor", "--json")):
             said = self.ask(checkout, *words, user=user)
-            self.tally.expect(what in said, f"`{words[0]}` does not tell that {what!r}: {said}")
+            self.tally.expect(what in said, f"`{words[0]}` does not report {what!r}: {said}")
 
     def halts(
         self, checkout: Checkout, how: signal.Signals, function: Callable[..., None], *words: object
@@ -238,7 +238,7 @@ class Rig:
                 break
         self.count()
         left = {path.name for path in (checkout.path / "onramp.spool.d").iterdir()} - KEPT_FILES
-        self.tally.expect(not left, f"{left} stays behind although everything is sent")
+        self.tally.expect(not left, f"{left} is left although everything is sent")
 
     def pending(self, checkout: Checkout) -> list[dict[str, Any]]:
         """Return what is queued: claimed and spilled too."""

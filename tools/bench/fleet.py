@@ -243,17 +243,17 @@ def draw(counts: Counts, size: int, file: Path) -> None:
         }
     )
     lines = (
-        (WORST, "#b0413a", "linger 2 to 4 s, in an outage"),
-        (NIGHT, "#0b6e99", "linger 2 to 4 s"),
-        (LONGER, "#8a8a8a", "linger 2 to 10 s"),
-        (LONGEST, "#2f8f4e", "linger 2 to 60 s"),
+        (WORST, "#b0413a", "delay 2 to 4 s, in an outage"),
+        (NIGHT, "#0b6e99", "delay 2 to 4 s"),
+        (LONGER, "#8a8a8a", "delay 2 to 10 s"),
+        (LONGEST, "#2f8f4e", "delay 2 to 60 s"),
     )
     figure, (night, evening) = plt.subplots(2, 1, figsize=(8, 7), layout="constrained")
     for world, colour, label in lines:
         values = [counts[world][NIGHTLY + second] or math.nan for second in range(70)]
         night.stairs(values, range(71), color=colour, label=label, linewidth=1.8, baseline=None)
     night.set(yscale="log", xlim=(0, 70), ylim=(size / 1000, 2 * size), xlabel="seconds after 03:00:00")
-    night.set(ylabel="requests a second", title=f"{size:,} hosts with a nightly job at 03:00:00")
+    night.set(ylabel="requests per second", title=f"{size:,} hosts with a nightly job at 03:00:00")
     night.yaxis.set_major_formatter("{x:,.0f}")
     night.legend(frameon=False, ncols=2, loc="upper right")
 
@@ -263,7 +263,7 @@ def draw(counts: Counts, size: int, file: Path) -> None:
         evening.plot([18 + m / 60 for m in range(minutes)], sums, color=colour, label=label, linewidth=1.8)
     evening.axvspan(*(edge / HOUR for edge in around(BUSIEST_HOUR * HOUR)), color="#f3e3e1", zorder=0)
     evening.set(xlim=(18, 22), ylim=(0, None), xticks=range(18, 23), xticklabels=[f"{h}:00" for h in range(18, 23)])
-    evening.set(ylabel="requests a second", title=f"{size:,} hosts in the evening, and an outage of an hour")
+    evening.set(ylabel="requests per second", title=f"{size:,} hosts in the evening, and an outage of an hour")
     evening.legend(frameon=False, loc="upper right")
     file.parent.mkdir(exist_ok=True)
     figure.savefig(file, metadata={"Date": None})

@@ -56,7 +56,7 @@ def flush_time(axes: Axes, rows: Rows) -> None:
     unit = statistics.median(rows[0]["theirs"])
     counts = [row["events"] for row in rows]
     for name, label, color, above in (
-        ("ours", "the flusher", OURS, 10),
+        ("ours", "the upload", OURS, 10),
         ("theirs", "a bare loop of batch_post", THEIRS, -16),
     ):
         times = [statistics.median(row[name]) / unit for row in rows]
