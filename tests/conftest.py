@@ -312,7 +312,7 @@ def put(place: Path, kind: str) -> None:
     elif kind == "fifo":
         os.mkfifo(place)
     elif kind == "device":
-        place.symlink_to("/dev/zero")  # a link, too, since only root makes devices; where links are followed it counts
+        place.symlink_to("/dev/zero")  # a link, because only root can create devices
     elif kind == "dangling link":
         place.symlink_to("nowhere")
     elif kind == "too large":

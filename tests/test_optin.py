@@ -221,3 +221,12 @@ def test_enable_clears_the_back_off_of_a_failure(here: Checkout) -> None:
     here.run("enable")
 
     assert here.spool.flusher_is_due(time.time())
+
+
+def test_the_identifier_is_made_of_the_kernels_random_numbers(here: Checkout, monkeypatch: pytest.MonkeyPatch) -> None:
+    here.lock.unlink()
+    monkeypatch.setattr(os, "urandom", lambda size: bytes(range(size)))
+
+    optin.enable(here.root)
+
+    assert settings.parse(here.lock.read_bytes())[settings.ID] == events.uuid4(bytes(range(16))).encode()

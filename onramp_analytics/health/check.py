@@ -13,7 +13,8 @@ class Check:
 
     Attributes:
         what: the name of the check, in a word or two.
-        state: OK, NOTE (not an error, but worth knowing) or WRONG (events are not stored, or not sent).
+        state: OK, NOTE (not an error, but worth knowing) or WRONG (events are not stored or not sent, or commands
+            are slow).
         result: the result, for the user; if it is wrong, also what to do.
     """
 

@@ -61,5 +61,5 @@ def byte_code() -> Check:
     if missing and not os.access(here, os.W_OK):
         remedy = f"as its owner, run `python3 -m compileall {here}`"
         result = f"Python cannot store its compiled files in {here}, so every command starts more slowly: {remedy}"
-        return Check("compiled files", WRONG, result)
-    return Check("compiled files", OK, "present" if not missing else "written with the next command")
+        return Check("Python cache", WRONG, result)
+    return Check("Python cache", OK, "present" if not missing else "written with the next command")

@@ -52,7 +52,7 @@ def test_where_all_is_well_every_check_says_so(opted_in: Checkout) -> None:
         "clock",
         "versions",
         "program",
-        "compiled files",
+        "Python cache",
     }
 
 

@@ -11,7 +11,7 @@ from rich.table import Table
 from tests.faults.kinds import KINDS, run
 from tests.faults.rig import WHOLE, Tally
 
-COLUMNS = ("faults", "kills", "tracked", "delivered", "twice", "lost", "leaked", "disturbed")
+COLUMNS = ("faults", "kills", "recorded", "delivered", "twice", "lost", "leaked", "disturbed")
 
 
 def main() -> int:

@@ -50,7 +50,10 @@ class Place:
 
 @dataclass(frozen=True)
 class Halt:
-    """Send a signal to this process before the product's line number `line`, in the order in which lines run."""
+    """Stop or kill a child: it sends itself the signal `how` just before the product's line number `line` runs.
+
+    Lines are counted as they run, so a line in a loop has several numbers.
+    """
 
     line: int
     how: signal.Signals
@@ -140,13 +143,16 @@ def run_flusher(place: Place) -> None:
 
 
 def _flushers(place: Place) -> Path:
-    """Return the file that lists the flushers of a checkout, since their command line is the fork server's."""
+    """Return the file that lists the process ids of a checkout's flushers.
+
+    `disable` finds a flusher by its command line. A flusher that is a child of the fork server has another one.
+    """
     return place.output.with_name(f"flushers-of-{os.fsdecode(os.path.basename(place.root))}")
 
 
 def run_command(place: Place, *words: str) -> None:
     """Run the command `onramp-analytics`."""
-    os._exit = sys.exit  # type: ignore[assignment]  # `track` ends at once, before the lines that ran are reported
+    os._exit = sys.exit  # type: ignore[assignment]  # `track` calls it, and then `note_lines` could not write its file
     really = locks.flushers
     locks.flushers = lambda spool: iter([*really(spool), *_running(place)])
     sys.argv = ["onramp-analytics", "--root", os.fsdecode(place.root), *words]
@@ -182,7 +188,7 @@ def numbered(number: int) -> Iterator[None]:
         posix.urandom = really
 
 
-#: The same in a process of its own: `python -IS -c THIS ENTRY NUMBER WORD…`.
+#: A script that does the same in a separate process: `python -IS -c SCRIPT ENTRY NUMBER WORD…`.
 NUMBERED = """
 import posix, sys
 entry, number = sys.argv[1], int(sys.argv[2])
@@ -231,7 +237,7 @@ def track_on_a_full_disk(place: Place, size: int) -> None:
 def time_asleep(tell: Callable[[float], object]) -> Iterator[None]:
     """Measure for how many seconds this process slept inside the block: it neither ran nor waited for a core.
 
-    None if it never gave its core away, since a gap is then time that a hypervisor took.
+    If it never gave up its core voluntarily, it did not sleep: any gap is time that a hypervisor took, and counts as 0.
     """
     gave_away, before = resource.getrusage(resource.RUSAGE_SELF).ru_nvcsw, _seconds_idle()
     try:
@@ -243,4 +249,5 @@ def time_asleep(tell: Callable[[float], object]) -> Iterator[None]:
 
 def _seconds_idle() -> float:
     queued = int(Path("/proc/self/schedstat").read_text().split()[1])  # proc(5): nanoseconds
-    return time.monotonic() - time.process_time() - queued / 1e9  # what schedstat says of running is up to 24 ms old
+    # `process_time` is exact; the running time in schedstat is up to 24 ms old.
+    return time.monotonic() - time.process_time() - queued / 1e9

@@ -23,7 +23,7 @@ def disable_at_each_line_of_a_flush(rig: Rig) -> None:
             arrived = len(rig.receiver.requests)
         rig.finish(flusher)
         _nothing_more(rig, checkout, arrived)
-    rig.forget_tracked()
+    rig.forget_recorded()
 
 
 def disable_at_each_line_of_a_tracker(rig: Rig) -> None:
@@ -48,7 +48,7 @@ def _disable(rig: Rig, checkout: Checkout) -> None:
 def _nothing_more(rig: Rig, checkout: Checkout, arrived: int) -> None:
     rig.tally.expect(len(rig.receiver.requests) == arrived, "something arrived after `disable` had returned")
     left = checkout.files() - {"onramp.lock"}
-    rig.tally.expect(not left, f"{left} is there after `disable`")
+    rig.tally.expect(not left, f"{left} is left after `disable`")
 
 
 def disable_among_writers(rig: Rig) -> None:
@@ -68,7 +68,7 @@ def disable_among_writers(rig: Rig) -> None:
             other.kill()
             other.join()
         _nothing_more(rig, checkout, arrived)
-    rig.forget_tracked()
+    rig.forget_recorded()
 
 
 def do_not_track_between_tracking_and_sending(rig: Rig) -> None:
@@ -83,8 +83,8 @@ def do_not_track_between_tracking_and_sending(rig: Rig) -> None:
         rig.tally.faults += 1
         checkout.lock.write_bytes(said)
         rig.flush(checkout)
-    rig.tally.expect(not rig.receiver.requests, "something was sent although it may not be")
-    rig.tally.expect(len(rig.pending(checkout)) == 3, "what waited for consent is gone")
+    rig.tally.expect(not rig.receiver.requests, "something was sent without consent")
+    rig.tally.expect(len(rig.pending(checkout)) == 3, "queued events are gone")
     checkout.lock.write_bytes(before)
     rig.settle(checkout)
 
@@ -108,7 +108,7 @@ def a_new_identifier_at_each_line_of_a_flush(rig: Rig) -> None:
         found = [path.name for path in _files(checkout) if old.encode() in path.read_bytes()]
         rig.tally.expect(not found or not is_new, f"the old identifier is in {found} after its events were sent")
     rig.settle(checkout)
-    rig.forget_tracked()  # `reset-id` deletes what is queued under the old identifier, as it is meant to
+    rig.forget_recorded()  # `reset-id` deletes what is queued under the old identifier, as it is meant to
     rig.count()
 
 

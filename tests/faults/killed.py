@@ -54,7 +54,9 @@ def a_flusher_before_each_line(rig: Rig) -> None:
     rig.settle(checkout)
     most = 2 * rig.tally.kills
     rig.tally.expect(rig.tally.twice <= most, f"{rig.tally.twice} came twice, which is more than the batch at work")
-    rig.tally.expect(rig.tally.twice or rig.effort is SAMPLE, "no kill fell between the answer and the acknowledgement")
+    rig.tally.expect(
+        rig.tally.twice or rig.effort is SAMPLE, "no flusher was killed between the answer and the acknowledgement"
+    )
 
 
 def a_flusher_while_its_request_is_under_way(rig: Rig) -> None:
@@ -74,7 +76,10 @@ def a_flusher_while_its_request_is_under_way(rig: Rig) -> None:
         rig.receiver.answer_always(lambda _request: None)
         rig.flush(checkout)
     rig.settle(checkout)
-    rig.tally.expect(rig.tally.twice == rig.tally.delivered, "what was under way was not sent again exactly once")
+    rig.tally.expect(
+        rig.tally.twice == rig.tally.delivered,
+        "a batch that was accepted without the flusher's knowledge was not sent again exactly once",
+    )
 
 
 def enable_disable_and_reset_id_before_each_line(rig: Rig) -> None:
@@ -92,7 +97,7 @@ def enable_disable_and_reset_id_before_each_line(rig: Rig) -> None:
             rig.finish(start(rig.place(checkout), run_command, "disable"))
             left = checkout.files() - {"onramp.lock"}
             rig.tally.expect(not left, f"{left} stays after `disable` that followed a killed `{words}`")
-    rig.forget_tracked()
+    rig.forget_recorded()
 
 
 def _choose(checkout: Checkout, *, on: bool) -> None:
@@ -121,11 +126,11 @@ AGREED = set(settings.KEYS) - {settings.TOLD}
 
 
 def everybody_at_random(rig: Rig) -> None:
-    """Trackers, flushers and `enable` are killed at random moments, with writers at work."""
+    """Trackers, flushers and `enable` run at the same time, and each is killed at a random moment and replaced."""
     checkout = rig.checkout()
     choices = (_tracker, _tracker, _tracker, _flusher, _flusher, _real_tracker, _real_tracker, _real_flusher, _chooser)
     slots = [choice(rig, checkout) for choice in choices]
-    while rig.tally.kills < rig.effort.kills or rig.tracked() < rig.effort.events:
+    while rig.tally.kills < rig.effort.kills or rig.recorded() < rig.effort.events:
         number = rig.random.randrange(len(slots))
         time.sleep(rig.random.expovariate(200))
         rig.tally.kills += slots[number]()
@@ -166,7 +171,7 @@ def _end(process: BaseProcess) -> End:
 
 
 def _real_tracker(rig: Rig, checkout: Checkout) -> End:
-    """The process that make starts; its exit status is the acknowledgement."""
+    """Start a tracker as make does. If it exits with 0, its event is expected to be stored."""
     number = rig.numbers()
     words = [sys.executable, "-IS", "-c", NUMBERED, FROM_MAKE, str(number), *TRACK]
     process = subprocess.Popen(words, cwd=checkout.path, env=checkout.env)
@@ -183,7 +188,7 @@ def _real_tracker(rig: Rig, checkout: Checkout) -> End:
 
 
 def _real_flusher(_rig: Rig, checkout: Checkout) -> End:
-    """The detached flusher that the trackers have started."""
+    """Kill the detached flushers that the trackers have started."""
 
     def end() -> bool:
         found = flushers_of(checkout)

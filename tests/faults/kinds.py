@@ -10,14 +10,14 @@ from tests.faults import choice, crowds, killed, leaks, locks, machine, network,
 from tests.faults.rig import Effort, Fault, Rig, Tally
 
 KINDS: dict[str, list[Fault]] = {
-    "1 Killed anywhere": killed.FAULTS,
+    "1 Processes killed at any point": killed.FAULTS,
     "2 Disk and permissions": machine.FAULTS,
     "3 Locks": locks.FAULTS,
-    "4 Torn and hostile files": torn.FAULTS,
-    "5 The network": network.FAULTS,
+    "4 Damaged and hostile files": torn.FAULTS,
+    "5 Network": network.FAULTS,
     "6 Consent": choice.FAULTS,
     "7 Leaks": leaks.FAULTS,
-    "8 Crowds": crowds.FAULTS,
+    "8 Load": crowds.FAULTS,
 }
 
 

@@ -46,7 +46,10 @@ PEOPLES = (("status",), ("status", "--json"), ("show-pending",), ("show-pending"
 
 
 def a_home_full_of_bait(rig: Rig) -> None:
-    """No part of the bait is in a request, a file or a message, whatever the server answers; no key is complete."""
+    """No bait is in a request, a file or a message, whatever the server answers.
+
+    The project's key is shown only in part, and is complete only in requests and in `onramp.lock`.
+    """
     checkout = rig.checkout("bait-checkout")
     checkout.env.update(BAIT)
     netrc = rig.home / ".netrc"
@@ -61,7 +64,7 @@ def a_home_full_of_bait(rig: Rig) -> None:
         said += [rig.ask(checkout, *words) for words in (*PEOPLES, ("flush",), ("show-id",), *PEOPLES)]
     _look_for(rig, checkout, "".join(said))
     rig.tally.expect(len(rig.receiver.requests) > 6, "nothing was sent")
-    rig.tally.tracked = rig.tally.delivered = len(rig.receiver.accepted)
+    rig.tally.recorded = rig.tally.delivered = len(rig.receiver.accepted)
 
 
 def _answer(status: int, _request: Request) -> Answer | None:
@@ -70,7 +73,7 @@ def _answer(status: int, _request: Request) -> Answer | None:
 
 
 def _look_for(rig: Rig, checkout: Checkout, said: str) -> None:
-    """Look for private data. The path of the checkout may be shown to its user, and nowhere else."""
+    """Look for private data. Only messages to the user can contain the path of the checkout."""
     sent = "".join(f"{r.line} {r.headers} {r.body.decode()}" for r in rig.receiver.requests)
     kept = "".join(path.read_text(errors="replace") for path in checkout.path.glob("onramp.*") if path.is_file())
     kept += "".join(p.read_text(errors="replace") for p in checkout.path.glob("onramp.spool.d/*") if p.is_file())
@@ -80,7 +83,7 @@ def _look_for(rig: Rig, checkout: Checkout, said: str) -> None:
         for where, text in (("a request", sent), ("a file", kept), ("a message", said)):
             rig.tally.leaked += word in text
             rig.tally.expect(word not in text, f"{word} is in {where}")
-    kept = kept.replace(checkout.lock.read_text(), "")  # what the user agreed to; the key of a project is public
+    kept = kept.replace(checkout.lock.read_text(), "")  # it contains the key, since the user agreed to it
     for where, text in (("a file", kept), ("a message", said)):
         rig.tally.leaked += KEY in text
         rig.tally.expect(KEY not in text, f"the whole key is in {where}")
@@ -134,11 +137,11 @@ def _look_at_the_spool(rig: Rig, spool: Path, *, kept: bool) -> None:
     for line in lines:
         allowed = oracle.is_allowed(json.loads(line))
         rig.tally.leaked += not allowed
-        rig.tally.expect(allowed, f"an event was stored that may not leave: {line[:500]}")
+        rig.tally.expect(allowed, f"an event was stored that the catalog does not allow: {line[:500]}")
 
 
 def _as_a_command(rig: Rig, checkout: Checkout, spool: Path) -> None:
-    """The same values as a shell passes them: bytes without a NUL."""
+    """Pass such values to the command `track`, as bytes without a NUL."""
     for value in (
         "bait\udcff",
         "$(touch bait)",

@@ -19,7 +19,7 @@ def hold_and_stop(place: Place) -> None:
 
 
 def a_stopped_process_holds_the_spools_lock(rig: Rig) -> None:
-    """`track` spills its event in time, the flusher sends what is spilled, `status` says so, `disable` works."""
+    """`track` spills its event in time, the flusher sends it, `status` reports the holder, and `disable` works."""
     checkout = rig.checkout()
     rig.track(checkout, 3)
     holder = start(rig.place(checkout), hold_and_stop)
@@ -27,6 +27,7 @@ def a_stopped_process_holds_the_spools_lock(rig: Rig) -> None:
         for _ in range(min(rig.effort.points, 200)):
             rig.tally.faults += 1
             rig.tally.expect(rig.track_undisturbed(checkout), "an event was not kept because the lock was busy")
+        rig.expect_told(checkout, "is held by a stuck process")
         rig.flush(checkout)
         rig.tally.expect(len(rig.pending(checkout)) == 3, "what was spilled was not sent while the lock was busy")
     rig.finish(holder)

@@ -29,7 +29,7 @@ from tests.faults.rig import Fault, Rig, consent_of
 
 DAY = 86_400
 AT_A_TIME = 12
-RUN = LONGEST_LIFE  # seconds, see docs/protocol.md; three requests at their deadline and the pauses take 66
+RUN = LONGEST_LIFE  # seconds; three requests at their deadline and the pauses between them take 66
 JSON = (("Content-Type", "application/json"),)
 GZIP = (("Content-Encoding", "gzip"), *JSON)
 HTML = b"<html>" + b"x" * 10_000_000
@@ -41,13 +41,13 @@ class Trouble:
     """One thing that can go wrong.
 
     Attributes:
-        answer: what the receiver answers.
-        kind: what the run's outcome is; empty where there are several.
-        after: seconds from the beginning of the run after which the next one may start, at least.
-        most: and at most.
-        url: where the events go; the receiver when it is not said.
-        env: what else is in the environment.
-        before: what the child does before it sends.
+        answer: the receiver's answer; None if it accepts the events.
+        kind: the expected outcome of the run.
+        after: the least number of seconds between the start of the run and the time at which the next one is allowed.
+        most: the largest number of these seconds.
+        url: the address to which events are sent; empty for the receiver.
+        env: additional variables of the environment.
+        before: called in the uploader's process before it sends.
     """
 
     answer: Answer | None = None
@@ -64,7 +64,7 @@ def _later(when: str) -> Answer:
 
 
 def _answers() -> dict[str, Trouble]:
-    """Every row of the table in docs/protocol.md, and other answers of servers with errors."""
+    """Return answers for each row of the table in docs/posthog.md, and other invalid answers."""
     found = {f"status {code}": Trouble(Answer(code)) for code in (408, 425, 429, 500, 502, 503, 504, 599)}
     found |= {f"status {code}": Trouble(Answer(code), MISCONFIGURED, most=DAY / 2) for code in (401, 403, 404)}
     found |= {f"status {code}": Trouble(Answer(code), UNLIKE_POSTHOG) for code in (201, 202, 204, 206, 304, 402, 418)}
@@ -143,7 +143,11 @@ def _unresolved() -> None:
 
 
 def _raw(servers: ExitStack, answer: bytes | None) -> str:
-    """A server that reads a request, sends this answer, and closes the connection; with None, it never answers."""
+    """Start a server that reads a request, sends `answer` and closes the connection; with None, it never answers.
+
+    Returns:
+        Its URL.
+    """
     server = servers.enter_context(socket.create_server(("127.0.0.1", 0)))
 
     def serve() -> None:
@@ -198,7 +202,7 @@ WAYS: dict[str, Callable[[ExitStack], Trouble]] = {
 
 
 def _try(rig: Rig, troubles: dict[str, Trouble]) -> None:
-    """Cause each trouble in a separate checkout, many at the same time since most of them wait; then end it."""
+    """Cause each trouble in a separate checkout, twelve at a time, since most of them wait. Then send all events."""
     waiting = [*troubles.items()]
     answers: dict[str, Answer] = {}
     rig.receiver.answer_always(lambda request: answers.get(request.events[0]["distinct_id"]))
@@ -211,7 +215,7 @@ def _try(rig: Rig, troubles: dict[str, Trouble]) -> None:
             _look(rig, name, trouble, checkout)
     answers.clear()
     for checkout in rig.checkouts:
-        checkout.opt_in(ANALYTICS_ID=consent_of(checkout)[1])  # to the receiver, where a trouble had another address
+        checkout.opt_in(ANALYTICS_ID=consent_of(checkout)[1])  # with the receiver as the destination again
         rig.flush(checkout)
         rig.tally.expect(not rig.pending(checkout), f"{checkout.path.name}: the trouble is over, and events still wait")
     rig.count()
@@ -251,14 +255,17 @@ def _look(rig: Rig, name: str, trouble: Trouble, checkout: Checkout) -> None:
 
 
 def a_clock_that_jumps(rig: Rig) -> None:
-    """The clock goes back or forward by a year between two runs: tracking and sending go on."""
+    """The clock was off by a day or a year when the last run failed: events are still recorded and sent.
+
+    Only a clock that was a day ahead delays the next uploader, by a day at most.
+    """
     checkout = rig.checkout()
     for jump in (A_YEAR_AGO, IN_A_YEAR, -DAY, DAY):
         rig.tally.faults += 1
         rig.receiver.answer_always(lambda _request: Answer(401))
         rig.track(checkout)
         rig.flush(checkout)
-        os.utime(checkout.spool.stamp, (time.time() + jump,) * 2)  # as if the clock had stood there then
+        os.utime(checkout.spool.stamp, (time.time() + jump,) * 2)  # as a clock that was off would have set it
         rig.receiver.answer_always(lambda _request: None)
         due = checkout.spool.flusher_is_due(time.time())
         rig.tally.expect(due or jump == DAY, f"a clock that was off by {jump / DAY:.0f} days holds up the flusher")

@@ -1,4 +1,4 @@
-"""What a request may hold, written independently of the product's code, from docs/protocol.md and docs/analytics.md."""
+"""Check a request against docs/analytics.md, independently of the product's code."""
 
 from __future__ import annotations
 

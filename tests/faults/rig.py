@@ -17,23 +17,17 @@ from typing import Any, TypeVar
 from onramp_analytics import consent, tracker
 from onramp_analytics.outbox import segments
 from onramp_analytics.outbox.segments import Pending
-from onramp_analytics.receiver import Receiver
+from onramp_analytics.receiver import Receiver, Request
 from tests.conftest import COMMAND, KEY, Checkout, flushers_of, make_checkout
 from tests.faults import children, oracle
 from tests.faults.children import Halt, Place, state_of
 
-FROM_MAKE = f"{children.PACKAGE}/make_entry.py"  # what make runs
-PATIENCE = 60.0  # seconds after which a child that should have ended is said to hang
+FROM_MAKE = f"{children.PACKAGE}/make_entry.py"  # the file that make runs
+PATIENCE = 60.0  # seconds after which a child that should have ended counts as hanging
 ASLEEP = 0.06  # seconds that a tracker may wait for the lock: 50 ms (docs/protocol.md) and the length of one pause
 NUMBERS = 10_000  # event numbers that a tracker gets; a uuid has room for 400,000 such ranges
-KEPT_FILES = {
-    "flusher.lock",
-    "not-before",
-    "state.json",
-    "sent",
-    "refused",
-    "enabled",
-}  # files that may stay when all events are sent
+#: Files in the uploader's folder that are kept when all events are sent.
+KEPT_FILES = {"flusher.lock", "not-before", "state.json", "sent", "refused", "enabled"}
 NAMES = b"\ncommand enable-service\ncommand start\noverride plex-nfs\nservice jellyfin\nservice plex scaffold\n"
 NOBODY = 65534
 Item = TypeVar("Item")
@@ -44,8 +38,8 @@ class Effort:
     """The amount of work: everything, or a sample for the tests."""
 
     points: int  # places at which a fault is injected, if there are many
-    kills: int  # at random moments
-    events: int  # tracked while they go on
+    kills: int  # processes to kill at random moments
+    events: int  # to record during these kills
     crowd: float  # seconds of 64 trackers
     deadline: float  # seconds for a request, so that a silent server does not hold up the tests
     many: int  # events pending where there are to be many
@@ -62,7 +56,7 @@ class Tally:
     Attributes:
         faults: the number of injected faults, including kills.
         kills: processes that were killed while they ran.
-        tracked: events that `track` reported as stored.
+        recorded: events that `track` reported as stored.
         delivered: those of them that arrived.
         twice: deliveries beyond the first of the same uuid.
         lost: events that are neither delivered nor pending.
@@ -74,7 +68,7 @@ class Tally:
 
     faults: int = 0
     kills: int = 0
-    tracked: int = 0
+    recorded: int = 0
     delivered: int = 0
     twice: int = 0
     lost: int = 0
@@ -191,14 +185,14 @@ class Rig:
         """Check that `status` and `doctor` name the fault."""
         for words in (("status", "--json"), ("doctor", "--json")):
             said = self.ask(checkout, *words, user=user)
-            self.tally.expect(what in said, f"`{words[0]}` does not tell that {what!r}: {said}")
+            self.tally.expect(what in said, f"`{words[0]}` does not report {what!r}: {said}")
 
     def halts(
         self, checkout: Checkout, how: signal.Signals, function: Callable[..., None], *words: object
     ) -> list[Halt]:
-        """Run a child once, and return a halt before each line that it ran: before its first run and its last.
+        """Run a child once, and return two halts for each line that ran: before its first run and before its last.
 
-        With less effort, a sample of them.
+        If the effort allows fewer halts, return a sample of them.
         """
         into = self.folder / "lines"
         self.finish(children.start(self.place(checkout), children.note_lines, into, function, *words))
@@ -234,7 +228,8 @@ class Rig:
         self.expect_undisturbed(children.start(self.place(checkout), children.run_flusher))
 
     def settle(self, checkout: Checkout) -> None:
-        """Let everything be sent, count it, and see that nothing stays behind; what is half made is old by then."""
+        """Send all queued events, count them, and check that only `KEPT_FILES` are left in the uploader's folder."""
+        # The uploader deletes the incomplete files of killed processes only once they are old.
         for path in checkout.path.glob("onramp.spool.d/*.new"):
             os.utime(path, (0, 0))
         for _ in range(10):
@@ -243,19 +238,19 @@ class Rig:
                 break
         self.count()
         left = {path.name for path in (checkout.path / "onramp.spool.d").iterdir()} - KEPT_FILES
-        self.tally.expect(not left, f"{left} stays behind although everything is sent")
+        self.tally.expect(not left, f"{left} is left although everything is sent")
 
     def pending(self, checkout: Checkout) -> list[dict[str, Any]]:
         """Return what is queued: claimed and spilled too."""
         files = segments.pending_files(checkout.spool)
         return [found.event for file in files for found in segments.read(file, NAMES) if isinstance(found, Pending)]
 
-    def tracked(self) -> int:
-        """Return how many events were said to be kept."""
+    def recorded(self) -> int:
+        """Return how many events `track` reported as stored."""
         return self.acknowledged.read_bytes().count(b"\n")
 
-    def forget_tracked(self) -> None:
-        """Expect no event any more: `disable` has deleted what was pending, as it is meant to."""
+    def forget_recorded(self) -> None:
+        """Stop expecting the events that were recorded so far, because `disable` has deleted them."""
         self.acknowledged.write_text("")
 
     def count(self) -> None:
@@ -264,13 +259,13 @@ class Rig:
         arrived = Counter(event["uuid"] for event in self.receiver.accepted)
         there = {number_of(event) for event in self.receiver.accepted}
         waiting = {number_of(event) for checkout in self.checkouts for event in self.pending(checkout)}
-        self.tally.tracked = len(kept)
+        self.tally.recorded = len(kept)
         self.tally.delivered = len(kept & there)
         self.tally.twice = sum(arrived.values()) - len(arrived)
         self.tally.lost = len(kept - there - waiting)
 
     def end(self) -> None:
-        """End the detached flushers that are left, and look at everything that was said."""
+        """End the detached flushers, and check the output and the receiver's requests."""
         for checkout in self.checkouts:
             for pid in flushers_of(checkout):
                 with suppress(ProcessLookupError):
@@ -279,12 +274,16 @@ class Rig:
         _, traceback, rest = text.partition("Traceback")
         self.tally.expect(not traceback, f"a process printed: Traceback{rest[:3000]}")
         for request in self.receiver.requests:
-            for sentence in oracle.wrong_in(request):
-                self.tally.leaked += 1
-                self.tally.broken.append(f"what may not leave has left: {sentence[:500]}")
+            self.check_request(request)
+
+    def check_request(self, request: Request) -> None:
+        """Count everything in a request that must not be sent."""
+        for sentence in oracle.wrong_in(request):
+            self.tally.leaked += 1
+            self.tally.broken.append(f"a request contains {sentence[:500]}")
 
 
-#: Brings something about, and notes in the rig's tally what became of it.
+#: Injects a fault, and counts in the rig's tally what became of the events.
 Fault = Callable[[Rig], None]
 
 
@@ -302,7 +301,7 @@ def consent_of(checkout: Checkout) -> tuple[bool, str]:
 
 @contextmanager
 def stopped(process: BaseProcess) -> Iterator[None]:
-    """Wait until a child has stopped itself, and let it go on afterwards if it is still there."""
+    """Wait until a child has stopped itself, and let it continue after the block if it still exists."""
     assert process.pid
     deadline = time.monotonic() + PATIENCE
     while process.exitcode is None and state_of(process.pid) != "T" and time.monotonic() < deadline:

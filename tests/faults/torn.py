@@ -1,4 +1,4 @@
-"""4. Damaged and hostile files: cut, overwritten, and filled with lines that no version could have written."""
+"""4. Damaged and hostile files: truncated, filled with garbage, or with events that the program cannot have written."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LOGS = ("onramp.spool.d/state.json", "onramp.spool.d/sent", "onramp.spool.d/refu
 
 
 def a_spool_cut_at_each_byte(rig: Rig) -> None:
-    """Every event before the cut arrives, and so does the one that is tracked afterwards."""
+    """Every event before the cut arrives, and so does one that is recorded afterwards."""
     checkout = rig.checkout()
     rig.track(checkout, 3)
     spool = checkout.path / "onramp.spool"
@@ -32,7 +32,7 @@ def a_spool_cut_at_each_byte(rig: Rig) -> None:
         # An event is whole without its line break, too.
         expected = sum(cut >= end for end in _ends(whole)) + kept
         rig.tally.expect(len(rig.receiver.accepted) == expected, f"cut at {cut}: {len(rig.receiver.accepted)} arrived")
-    rig.forget_tracked()
+    rig.forget_recorded()
 
 
 def _ends(content: bytes) -> list[int]:
@@ -40,7 +40,7 @@ def _ends(content: bytes) -> list[int]:
 
 
 def a_segment_cut_at_each_byte(rig: Rig) -> None:
-    """The same for a segment of which a part is done already: what is done may come again, the rest is not lost."""
+    """A segment whose first event was sent is cut: that event can arrive again, and no other one is lost."""
     checkout = rig.checkout()
     rig.track(checkout, 3)
     whole = (checkout.path / "onramp.spool").read_bytes()
@@ -56,7 +56,7 @@ def a_segment_cut_at_each_byte(rig: Rig) -> None:
         expected = {event["uuid"] for event in _events(whole[done:cut])}
         rig.tally.expect(expected <= there, f"a segment cut at {cut} lost an event before the cut")
         rig.tally.expect(not rig.pending(checkout), f"a segment cut at {cut} is never done")
-    rig.forget_tracked()
+    rig.forget_recorded()
 
 
 def _events(content: bytes) -> list[dict[str, Any]]:
@@ -70,7 +70,7 @@ def _events(content: bytes) -> list[dict[str, Any]]:
 
 
 def damage(rig: Rig) -> dict[str, bytes]:
-    """What a file may be filled with."""
+    """Return kinds of damage, and their bytes."""
     return {
         "nothing": b"",
         "zeros": bytes(5000),
@@ -86,7 +86,7 @@ def damage(rig: Rig) -> dict[str, bytes]:
 
 
 def damage_between_good_events(rig: Rig) -> None:
-    """No good event is lost to a bad neighbour in the spool, and no command has more than a sentence to say."""
+    """Damage between two valid events in the spool: both arrive, and each command prints one error at most."""
     checkout = rig.checkout()
     for name, bad in damage(rig).items():
         rig.tally.faults += 1
@@ -102,7 +102,7 @@ def damage_between_good_events(rig: Rig) -> None:
 
 
 def _append_by_hand(rig: Rig, checkout: Checkout) -> None:
-    """The spool is over its cap, so a tracker drops its event; a good line after the damage is read all the same."""
+    """Append a valid event without `track`, which drops its event because the damage exceeds the spool's cap."""
     number = rig.numbers()
     event, values = EVENT
     random = number.to_bytes(4, "big") + bytes(12)
@@ -112,7 +112,7 @@ def _append_by_hand(rig: Rig, checkout: Checkout) -> None:
 
 
 def damaged_logs(rig: Rig) -> None:
-    """What the flusher keeps about its runs may be lost or damaged: nothing depends on it."""
+    """The files about past uploads are damaged: no event is lost, and no command fails."""
     checkout = rig.checkout()
     for name, bad in rig.sample([(name, bad) for name in LOGS for bad in damage(rig).values()]):
         rig.tally.faults += 1
@@ -125,7 +125,7 @@ def damaged_logs(rig: Rig) -> None:
 
 
 def a_damaged_lock_file(rig: Rig) -> None:
-    """`onramp.lock` cut at each byte or damaged: off unless its line says on, and nothing of it changes by itself."""
+    """`onramp.lock` is cut at each byte or damaged: analytics are on only if it is complete. No command changes it."""
     checkout = rig.checkout()
     whole = b"# others\nA=b\n" + checkout.lock.read_bytes()
     cuts = [whole[:cut] for cut in rig.sample(range(len(whole)))]
@@ -159,7 +159,7 @@ def a_damaged_catalogue(rig: Rig) -> None:
 
 
 def hostile_events(rig: Rig) -> None:
-    """Events that no version of ours could have written do not leave, and their good neighbours do."""
+    """Events that no version of the program could have written are not sent; the valid ones around them are."""
     checkout = rig.checkout()
     rig.track(checkout)
     (good,) = rig.pending(checkout)
@@ -181,18 +181,26 @@ def hostile_events(rig: Rig) -> None:
 
 
 def a_private_name_in_the_spool(rig: Rig) -> None:
-    """An event with a name that is published no more, or never was, leaves without it."""
+    """An event has a name that was never published, or is not published any more: it is sent without the name."""
     checkout = rig.checkout()
     rig.track(checkout)
     (good,) = rig.pending(checkout)
     for name in ("alices-diary", "start2", "x" * 100):
-        rig.tally.faults += 1
         bad = {**good, "properties": {**good["properties"], "command": name}}
         with (checkout.path / "onramp.spool").open("a") as file:
             file.write(_text(bad) + "\n")
-        rig.flush(checkout)
-        rig.tally.expect(rig.receiver.accepted[-1]["properties"]["command"] == "other", f"the name {name} did not go")
+        _arrives_without_name(rig, checkout, name)
+    rig.track(checkout)
+    names = checkout.path / "make.d/analytics.names"
+    names.write_bytes(names.read_bytes().replace(b"command start\n", b""))
+    _arrives_without_name(rig, checkout, "start")
     rig.settle(checkout)
+
+
+def _arrives_without_name(rig: Rig, checkout: Checkout, name: str) -> None:
+    rig.tally.faults += 1
+    rig.flush(checkout)
+    rig.tally.expect(rig.receiver.accepted[-1]["properties"]["command"] == "other", f"the name {name} was sent")
 
 
 def _set(**changes: object) -> Callable[[dict[str, Any]], None]:
@@ -204,7 +212,7 @@ def _own(**changes: object) -> Callable[[dict[str, Any]], None]:
 
 
 def _text(event: dict[str, Any]) -> str:
-    """The event as ours are written, so that nothing is wrong with it but what was changed."""
+    """Return the event in the form of the program, so that only the change makes it invalid."""
     return json.dumps(event, separators=(",", ":"))
 
 

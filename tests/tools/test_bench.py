@@ -8,8 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from onramp_analytics.outbox import segments
+from tests.conftest import Checkout
 from tools.bench.__main__ import MARKED, PAGE, written
-from tools.bench.measuring import Row, blocks, is_steady, quartiles, rows_table, table
+from tools.bench.commands import queue
+from tools.bench.measuring import Row, blocks, is_steady, quartiles, rows_table, summary, table
 from tools.bench.running import Command, Kernel, Subject, count_calls, race
 
 STEADY = [10.0] * 24
@@ -76,6 +79,12 @@ def test_a_line_shows_times_and_instructions_with_their_ratios() -> None:
     assert line == "| ours | theirs | 5 ms | 10 ms | 0.50 | 0.50 to 0.50 | 2.5 M | 500 k | 5.00 | 0.60 | met |"
 
 
+def test_the_summary_counts_the_budgets_that_are_met() -> None:
+    rows = [row(STEADY, budget=1.0), row([11.0] * 24, budget=1.05), row([11.0] * 24, budget=1.2)]
+
+    assert summary(rows).startswith("2 of 3 budgets are met.")
+
+
 def test_a_table_without_budgets_has_no_column_for_them() -> None:
     headings, _, line = rows_table([row(STEADY)]).splitlines()
 
@@ -131,3 +140,15 @@ def test_system_calls_and_processes_of_the_background_are_counted_apart(tmp_path
     assert (whole.processes, apart.processes) == (3, 1)
     assert 0 < (whole - apart).calls < whole.calls
     assert whole - apart == Kernel(whole.calls - apart.calls, whole.processes - apart.processes)
+
+
+@pytest.mark.parametrize("count", [0, 1_000, 10_000, 25_000])
+def test_a_queue_of_any_size_has_all_its_events_and_space_in_the_spool_for_one_more(here: Checkout, count: int) -> None:
+    here.track()
+    line = (here.path / "onramp.spool").read_bytes()
+    here.hold_back_flusher()
+
+    queue(here.path, line, count)
+
+    assert segments.count(here.spool) == count
+    assert here.spool.append(line, lambda: "") == "stored"

@@ -21,7 +21,7 @@ from tools.bench.day import day_tables
 from tools.bench.flushing import flush_rows
 from tools.bench.functions import function_rows
 from tools.bench.growth import growth_table
-from tools.bench.measuring import Row, rows_table
+from tools.bench.measuring import Row, rows_table, summary
 from tools.bench.peers import NOTE, peer_table
 from tools.bench.running import REPOSITORY, adopt_orphans
 
@@ -94,7 +94,10 @@ def main() -> None:
         rows, tables = measure(Path(folder), options.effort, set(options.parts))
     budgets, others = ([row for row in rows if (row.budget is None) == free] for free in (False, True))
     tables["machine"] = machine()
-    tables |= {name: rows_table(found) for name, found in (("budgets", budgets), ("others", others)) if found}
+    if budgets:
+        tables["budgets"] = summary(budgets) + rows_table(budgets)
+    if others:
+        tables["others"] = rows_table(others)
     sys.stdout.write("\n".join(tables.values()))
     if not options.print:
         PAGE.write_text(written(PAGE.read_text(), tables))

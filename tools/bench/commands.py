@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import sys
 from contextlib import suppress
@@ -25,7 +26,8 @@ from tools.bench.running import (
     run_quietly,
 )
 
-PENDING = (0, 1_000, 10_000, 100_000, 1_000_000)  # events; the last two are beyond the cap
+PENDING = (0, 1_000, 10_000, 100_000, 1_000_000)  # events; the last two are more than a checkout ever queues
+IN_A_FILE = 10_000  # events; the spool is full with about 14,000
 ADDED = 3.0  # milliseconds that a recorded command may take longer
 WHY = "[the instructions of `track`](#instructions-of-track-as-a-command)"
 BARE, TRACKER = "python3 -IS -c pass", "track, as make starts it"
@@ -136,7 +138,7 @@ def empty(onramp: OnRamp) -> None:
     onramp.hold_back_flusher()
 
 
-#: What writes the command's wrapper. pip took the wrapper of distlib 0.3 up to 25.2: it imports `re`.
+#: Each installer: its name, what pip installs for it, and the budget. Up to pip 25.2, the wrapper imports `re`.
 INSTALLERS = (("pip 23", "pip==23.3.2", 1.6), ("pip 25.3 or newer", "pip>=25.3", 1.2), ("uv", "uv", 1.2))
 
 
@@ -173,7 +175,7 @@ def wrapper_rows(onramp: OnRamp, folder: Path, seconds: float) -> list[Row]:
 
 
 def _environment(folder: Path, installer: str, wheel: str) -> Path:
-    """Return the interpreter of a new environment into which an installer has put the package alone."""
+    """Create an environment, install the package without its dependencies, and return the interpreter."""
     run_quietly([sys.executable, "-m", "venv", folder])
     python = folder / "bin/python"
     run_quietly([python, "-m", "pip", "install", "-q", installer])
@@ -183,29 +185,41 @@ def _environment(folder: Path, installer: str, wheel: str) -> Path:
 
 
 def pending_rows(onramp: OnRamp, seconds: float) -> list[Row]:
-    """Measure one `track` with so many events queued: the spool of each size is moved into place for its turn."""
+    """Measure one `track` with so many events queued. The queue of each size is moved into place for its turn."""
     empty(onramp)
     track = Command((PYTHON, "-IS", ENTRY, *TRACK), onramp.env, onramp.path)
     track()
-    spool = onramp.path / "onramp.spool"
+    spool, folder = onramp.path / "onramp.spool", onramp.path / "onramp.spool.d"
     line = spool.read_bytes()
-    stores = {str(count): onramp.path.parent / f"spool-{count}" for count in PENDING}
+    stores = {str(count): onramp.path.parent / f"queue-{count}" for count in PENDING}
     for count, store in stores.items():
-        with store.open("wb") as file:
-            for _ in range(int(count) // 1000):
-                file.write(line * 1000)
+        shutil.copytree(folder, store / folder.name)  # with `not-before`, so that no uploader starts
+        queue(store, line, int(count))
+    shutil.rmtree(folder)
 
     def subject(store: Path) -> Subject:
-        return Subject(track, lambda: store.replace(spool), lambda: spool.replace(store))
+        size = (store / spool.name).stat().st_size
+
+        def take() -> None:
+            for path in (spool, folder):
+                (store / path.name).replace(path)
+
+        def put_back() -> None:
+            if spool.stat().st_size != size + len(line):
+                raise SystemExit(f"track did not store its event with the {store.name}")
+            os.truncate(spool, size)
+            for path in (spool, folder):
+                path.replace(store / path.name)
+
+        return Subject(track, take, put_back)
 
     pairs = [(str(count), "0") for count in PENDING[1:]]
     times = race({name: subject(store) for name, store in stores.items()}, seconds, pairs)
     for store in stores.values():
-        store.unlink()
-    empty(onramp)
+        shutil.rmtree(store)
     return [
         Row(
-            f"track with {count:,} events pending",
+            f"track with {count:,} events queued",
             "the same with none",
             times[str(count)],
             times["0"],
@@ -214,3 +228,11 @@ def pending_rows(onramp: OnRamp, seconds: float) -> list[Row]:
         )
         for count in PENDING[1:]
     ]
+
+
+def queue(root: Path, line: bytes, count: int) -> None:
+    """Queue so many events: 10,000 in the spool, which has space for more, and the others in segments of 10,000."""
+    (root / "onramp.spool").write_bytes(line * min(count, IN_A_FILE))
+    for number, start in enumerate(range(IN_A_FILE, count, IN_A_FILE)):
+        segment = root / "onramp.spool.d" / f"{10**18 + number}-1.0"
+        segment.write_bytes(line * min(count - start, IN_A_FILE))

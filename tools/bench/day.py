@@ -18,7 +18,7 @@ ROUNDS = 9
 
 
 def day_tables(folder: Path, env: dict[str, str]) -> str:
-    """Measure one command, its tracker and an upload of so many events; the days are sums of these."""
+    """Measure one command, its tracker, and uploads of 1, 3 and 100 events; the cost of a day is a sum of these."""
     (folder / "without").mkdir()
     (folder / "with").mkdir()
     plain, onramp = build(folder / "without", env), build(folder / "with", env, installed=True)
@@ -40,7 +40,7 @@ def day_tables(folder: Path, env: dict[str, str]) -> str:
         lines.append(
             [f"{count}", *(f"{value:.2f} s" for value in (count * without, ours, once, ours + once, ours + each))]
         )
-    headings = ("commands", "make itself", "added in and after make", "one upload", "in all, daily", "in all, at once")
+    headings = ("commands", "make itself", "recording", "one upload", "added, daily", "added, at once")
     shares = [[name, instructions(value), f"{value / counts[-1][1]:.2f}"] for name, value in counts]
     parts = table(("an upload of one event", "instructions", "share"), shares)
     return table(headings, lines) + "\n" + parts
@@ -51,7 +51,7 @@ def _seconds(command: Command) -> float:
 
 
 def _upload(onramp: OnRamp, track: Command, count: int) -> float:
-    """Return the processor seconds of what a tracker leaves running, if so many events are queued with its own."""
+    """Return the processor seconds of the upload that a tracker starts, with `count` events including its own."""
     found = []
     for _ in range(3):
         lines = lines_of(onramp, count - 1) if count > 1 else []
@@ -63,7 +63,7 @@ def _upload(onramp: OnRamp, track: Command, count: int) -> float:
 
 
 def _where(onramp: OnRamp, env: dict[str, str]) -> list[tuple[str, float]]:
-    """Return where the instructions of an upload go; the last line is the whole."""
+    """Return the instructions of each part of an upload, and of all of it in the last line."""
 
     def python(*words: str) -> Command:
         return Command((PYTHON, *words), env, onramp.path)

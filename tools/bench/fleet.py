@@ -30,15 +30,15 @@ from onramp_analytics.posthog.outcome import UNREACHED, Outcome
 DAY, DAYS, HOUR = 86_400, 2, 3600
 SESSION = 3  # commands in a row, once a day
 GAP = 30.0  # seconds between two of them, on average
-BUSIEST_HOUR = 20  # people's sessions are most frequent then, twice the average, and rarest twelve hours later
-NIGHTLY = 3 * HOUR  # the nightly job, in one time zone for all
+BUSIEST_HOUR = 20  # sessions are most frequent then, at twice the average, and least frequent twelve hours later
+NIGHTLY = 3 * HOUR  # the time of the nightly job; all hosts are in one time zone
 CLOCK = 0.1  # seconds: the standard deviation of the hosts' clocks
-ANSWER = 0.2  # seconds that a request takes, also one that fails: an outage that answers 503 at once is the busiest one
-EVENTS = SESSION + 1  # a day: one for each command, and one for what was enabled, disabled or went wrong
+ANSWER = 0.2  # seconds per request, also if it fails; an outage that answers at once causes the most requests
+EVENTS = SESSION + 1  # per day: one per command, and one for a service that was enabled or disabled, or a failure
 
 FLEETS = (1_000, 100_000, 1_000_000)
-SHARE = 1_000  # hosts that are played in one go, with one seed
-FREE = 1_000_000  # events a month that PostHog takes for nothing
+SHARE = 1_000  # hosts that are simulated together, with one seed
+FREE = 1_000_000  # events per month that PostHog accepts for free
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class World:
 
     @property
     def run(self) -> float:
-        """The seconds in which a run may begin a request: a longer linger leaves it less of the flusher's life."""
+        """For how many seconds a run may start requests: what the linger leaves of the flusher's longest life."""
         return flush.RUN + LINGER[1] - self.linger[1]
 
 
@@ -157,7 +157,7 @@ def play_fleets(sizes: Sequence[int]) -> dict[int, Counts]:
 
 
 def busiest(count: Counter[int], seconds: int = 1, span: tuple[float, float] = (0, math.inf)) -> tuple[float, int]:
-    """Return the requests a second in the busiest stretch of so many seconds, and when it begins."""
+    """Return the requests per second in the busiest stretch of so many seconds, and when it begins."""
     stretches: Counter[int] = Counter()
     for second, number in count.items():
         if span[0] <= second < span[1]:
@@ -202,16 +202,17 @@ def fleet_row(size: int, world: World, count: Counter[int]) -> list[str]:
 def show(fleets: dict[int, Counts]) -> None:
     """Print the tables of docs/scale.md, and the figures of its text."""
     console, largest = Console(width=160), fleets[max(fleets)]
-    heads = "hosts", "nightly job", "outage", "requests a day", "failed", "busiest second", "busiest minute, a second"
-    table = Table(*heads, "busiest second of the hour after", box=box.MARKDOWN)
+    heads = "hosts", "nightly job", "outage", "requests per day", "failed", "busiest second"
+    table = Table(*heads, "busiest minute, per second", "busiest second of the hour after", box=box.MARKDOWN)
     for size, counts in fleets.items():
         for world in (QUIET, EVENING, NIGHT, WORST):
             table.add_row(*fleet_row(size, world, counts[world]))
     console.print(table)
 
     sizes = [f"{size:,} hosts" for size in fleets]
+    per_day = f"requests per day ({max(fleets):,} hosts)"
     title = "The busiest second of the nightly job"
-    table = Table("linger", "a run may begin requests for", "requests a day", *sizes, title=title, box=box.MARKDOWN)
+    table = Table("batching delay", "time for requests", per_day, *sizes, title=title, box=box.MARKDOWN)
     for world in (NIGHT, LONGER, LONGEST):
         peaks = [rate(busiest(counts[world])[0]) for counts in fleets.values()]
         linger = "{:.0f} to {:.0f} s".format(*world.linger)
@@ -219,7 +220,9 @@ def show(fleets: dict[int, Counts]) -> None:
     console.print(table)
 
     for events, job in ((EVENTS, "without"), (EVENTS + 1, "with")):
-        console.print(f"{job} the nightly job: {30 * events} events a month; {FREE // (30 * events):,} hosts are free")
+        console.print(
+            f"{job} the nightly job: {30 * events} events per month, free for {FREE // (30 * events):,} hosts"
+        )
     failed, unheld = within(largest[EVENING], EVENING), within(largest[QUIET], EVENING) * retry.TRIES
     console.print(f"evening outage: {failed:,} tries fail; without the back-off it would be {unheld:,} at most")
 
@@ -240,17 +243,17 @@ def draw(counts: Counts, size: int, file: Path) -> None:
         }
     )
     lines = (
-        (WORST, "#b0413a", "linger 2 to 4 s, in an outage"),
-        (NIGHT, "#0b6e99", "linger 2 to 4 s"),
-        (LONGER, "#8a8a8a", "linger 2 to 10 s"),
-        (LONGEST, "#2f8f4e", "linger 2 to 60 s"),
+        (WORST, "#b0413a", "delay 2 to 4 s, in an outage"),
+        (NIGHT, "#0b6e99", "delay 2 to 4 s"),
+        (LONGER, "#8a8a8a", "delay 2 to 10 s"),
+        (LONGEST, "#2f8f4e", "delay 2 to 60 s"),
     )
     figure, (night, evening) = plt.subplots(2, 1, figsize=(8, 7), layout="constrained")
     for world, colour, label in lines:
         values = [counts[world][NIGHTLY + second] or math.nan for second in range(70)]
         night.stairs(values, range(71), color=colour, label=label, linewidth=1.8, baseline=None)
     night.set(yscale="log", xlim=(0, 70), ylim=(size / 1000, 2 * size), xlabel="seconds after 03:00:00")
-    night.set(ylabel="requests a second", title=f"{size:,} hosts with a nightly job at 03:00:00")
+    night.set(ylabel="requests per second", title=f"{size:,} hosts with a nightly job at 03:00:00")
     night.yaxis.set_major_formatter("{x:,.0f}")
     night.legend(frameon=False, ncols=2, loc="upper right")
 
@@ -260,7 +263,7 @@ def draw(counts: Counts, size: int, file: Path) -> None:
         evening.plot([18 + m / 60 for m in range(minutes)], sums, color=colour, label=label, linewidth=1.8)
     evening.axvspan(*(edge / HOUR for edge in around(BUSIEST_HOUR * HOUR)), color="#f3e3e1", zorder=0)
     evening.set(xlim=(18, 22), ylim=(0, None), xticks=range(18, 23), xticklabels=[f"{h}:00" for h in range(18, 23)])
-    evening.set(ylabel="requests a second", title=f"{size:,} hosts in the evening, and an outage of an hour")
+    evening.set(ylabel="requests per second", title=f"{size:,} hosts in the evening, and an outage of an hour")
     evening.legend(frameon=False, loc="upper right")
     file.parent.mkdir(exist_ok=True)
     figure.savefig(file, metadata={"Date": None})

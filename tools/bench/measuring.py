@@ -138,6 +138,12 @@ def rows_table(rows: Sequence[Row]) -> str:
     return table(headings, cells)
 
 
+def summary(rows: Sequence[Row]) -> str:
+    """Return a paragraph that says how many budgets are met."""
+    met = sum(row.verdict.startswith("met") for row in rows)
+    return f"{met} of {len(rows)} budgets are met. The verdicts of the others link to the reasons.\n\n"
+
+
 def table(headings: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
     """Return a Markdown table."""
     whole = [headings, ["---"] * len(headings), *lines]

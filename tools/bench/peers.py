@@ -53,7 +53,7 @@ class Peer:
 PEERS = (
     Peer("onramp-analytics, as make starts it", "appends to a file; a detached process sends"),
     Peer("posthog, `sync_mode=True`", "sends, then returns", SDK.format(options="sync_mode=True, ")),
-    Peer("posthog, default", "a thread sends; the process waits for it at its end", SDK.format(options="")),
+    Peer("posthog, default", "a thread sends; at exit, the process waits for it up to 1 s", SDK.format(options="")),
     Peer("scarf-sdk", "sends, then returns", SCARF),
     Peer("iterative-telemetry", "starts a process that sends", ITERATIVE),
     Peer("azure-cli-telemetry", "appends to a file; starts a process that sends", AZURE, arrives=False),

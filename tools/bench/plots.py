@@ -31,7 +31,7 @@ Rows = list[dict[str, Any]]
 
 
 def track_cost(axes: Axes, rows: Rows) -> None:
-    """The median of `track` over that of the same call with nothing pending; the bars hold half of the rounds."""
+    """Draw the time of `track` by number of queued events, as a ratio to an empty queue, with its quartiles as bars."""
     rows = [row for row in rows if row["what"].startswith("track with")]
     ratios = [row["ratio"] for row in rows]
     bars = [
@@ -51,12 +51,12 @@ def track_cost(axes: Axes, rows: Rows) -> None:
 
 
 def flush_time(axes: Axes, rows: Rows) -> None:
-    """The medians of the flush and of the bare loop, over that of the loop with the fewest events."""
+    """Draw the times of the flush and of the bare loop, as ratios to the loop with the fewest events."""
     rows = [row for row in rows if row["what"].startswith("flush of")]
     unit = statistics.median(rows[0]["theirs"])
     counts = [row["events"] for row in rows]
     for name, label, color, above in (
-        ("ours", "the flusher", OURS, 10),
+        ("ours", "the upload", OURS, 10),
         ("theirs", "a bare loop of batch_post", THEIRS, -16),
     ):
         times = [statistics.median(row[name]) / unit for row in rows]

@@ -139,8 +139,8 @@ class Kernel:
 def count_calls(command: Command, background: str = "make_entry.py") -> tuple[Kernel, Kernel]:
     """Return the system calls and processes of a command, and those of them that ran `background`.
 
-    A process that the shell starts for the background is counted there from its first call on. strace ends
-    when the last process that it follows has ended, so the detached ones are whole.
+    All calls of a background process count as its own, also those before it executes `background`.
+    strace waits for detached processes, so all their calls are counted.
     """
     as_argument = re.compile(rf'"[^" ]*{re.escape(background)}"')  # not within the text of a script
     with tempfile.TemporaryDirectory() as folder:
@@ -191,13 +191,13 @@ def _used() -> float:
 
 
 def count_all(commands: Mapping[str, Command]) -> dict[str, float]:
-    """Count the instructions of commands that do not disturb each other, on all cores: a count is not a time."""
+    """Count the instructions of several commands at the same time; unlike a time, a count is not affected by that."""
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         return dict(zip(commands, pool.map(_count_apart, commands.values()), strict=True))
 
 
 def _count_apart(command: Command) -> float:
-    """Count in a process of its own, which adopts and waits for the command's orphans alone."""
+    """Count in a separate process, so that it waits for the orphans of this command only."""
     worker = [PYTHON, "-m", "tools.bench.running", str(command.cwd), *command.words]
     env = {"ONRAMP_BENCH_ENV": json.dumps(dict(command.env)), "PATH": os.environ["PATH"]}
     done = subprocess.run(worker, env=env, cwd=REPOSITORY, check=True, capture_output=True, text=True)
@@ -205,7 +205,7 @@ def _count_apart(command: Command) -> float:
 
 
 def main() -> None:
-    """Count the command of the command line in the working directory that comes before it, and print the number."""
+    """Print the instructions of a command; the arguments are its working directory and its words."""
     folder, *words = sys.argv[1:]
     command = Command(tuple(words), json.loads(os.environ["ONRAMP_BENCH_ENV"]), Path(folder))
     sys.stdout.write(f"{count_instructions(command)}\n")

@@ -61,7 +61,7 @@ VARIABLES := $(shell cat services-enabled/.env services-enabled/*.env 2>/dev/nul
 
 
 def give(onramp: OnRamp) -> None:
-    """Give a checkout of the tests the makefiles that cost as much as OnRamp's, and a few services enabled."""
+    """Write makefiles that cost as much as OnRamp's into a test checkout, and enable two services."""
     (onramp.path / "Makefile").write_text(MAKEFILE)
     (onramp.path / "make.d/installing.mk").write_text(INSTALLING)
     tools = onramp.path / "tools"
