@@ -188,13 +188,19 @@ def numbered(number: int) -> Iterator[None]:
         posix.urandom = really
 
 
-#: A script that does the same in a separate process: `python -IS -c SCRIPT ENTRY NUMBER WORD…`.
-NUMBERED = """
+NOT_STORED = 3
+#: A script that does the same in a separate process: `python -IS -c SCRIPT ENTRY NUMBER WORD…`. It exits with
+#: `NOT_STORED` if `record` returns False, for example because the spool is full; the product itself exits with 0.
+NUMBERED = f"""
 import posix, sys
 entry, number = sys.argv[1], int(sys.argv[2])
 posix.urandom = lambda size: number.to_bytes(4, "big") + bytes(size - 4)
+sys.path.insert(0, entry.removesuffix("/onramp_analytics/make_entry.py"))
+from onramp_analytics import tracker
+record = tracker.record
+tracker.record = lambda *given: record(*given) or posix._exit({NOT_STORED})
 sys.argv[:] = [entry, *sys.argv[3:]]
-exec(compile(open(entry).read(), entry, "exec"), {"__name__": "__main__", "__file__": entry})
+exec(compile(open(entry).read(), entry, "exec"), {{"__name__": "__main__", "__file__": entry}})
 """
 
 
