@@ -133,7 +133,10 @@ def ask(environ: "Mapping[bytes, bytes]", root: bytes) -> Consent:
 def _without_exported(
     environ: "Mapping[bytes, bytes]", contents: "tuple[bytes, ...] | None"
 ) -> "Mapping[bytes, bytes]":
-    """Return the environment without a yes that OnRamp may have exported from a `.env` file."""
+    """Return the environment without ONRAMP_ANALYTICS_ENABLED if it says yes and a `.env` file names it.
+
+    OnRamp may have exported it from that file, so it is not a decision of the user.
+    """
     if ENABLED_VARIABLE not in environ or _off_by_variable(environ) or not names_in(contents, (ENABLED_VARIABLE,)):
         return environ
     return {name: value for name, value in environ.items() if name != ENABLED_VARIABLE}
@@ -142,9 +145,9 @@ def _without_exported(
 def change_since(given: Consent, environ: "Mapping[bytes, bytes]", root: bytes) -> "Change":
     """Return what happened since `ask` returned a consent: nothing, it was withdrawn, or its identifier was replaced.
 
-    `disable` and `reset-id` change `onramp.lock` before they delete queued events. So while it is unchanged, a
-    `disable` or `reset-id` that is running has not deleted any event yet, and will also delete what the caller writes
-    next. No other file has to be read again.
+    `disable` and `reset-id` change `onramp.lock` before they delete queued events. If it is unchanged, neither of them
+    has deleted an event yet. One that is running will also delete what the caller writes next. So in that case, no
+    other file is read.
     """
     if settings.load(root) == given.lock:
         return ""

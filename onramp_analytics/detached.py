@@ -2,17 +2,18 @@
 
     python -IS detached.py ROOT
 
-The process closes its descriptors, starts a session, and forks; the child continues. It sets `not-before` ahead, so
-that no other flusher is started, and lingers, so that several commands share a batch. Then it executes `flush.py`. It
-imports nothing large before that, since on a single core the import would delay the command that is still running.
+The process closes its descriptors, starts a session, and forks; the child continues. It sets `not-before` ahead, which
+keeps other flushers from starting. Then it lingers, so that several commands share a batch, and executes `flush.py`. It
+imports nothing large before that, since on a single core the import would slow down the user's next command.
 """
 
 import posix
 import sys
 
 if __name__ == "__main__":
-    # If a descriptor of make's stayed open, `make | cat` would wait for this process. They are listed and closed one by
-    # one, since closing a range takes minutes if the kernel has no close_range and the limit is a billion.
+    # `spawn.py` has opened /dev/null as 0, 1 and 2. Another descriptor may be a pipe of make's, whose reader would wait
+    # for this process. They are listed and closed one by one, since closing a range takes minutes if the kernel has no
+    # close_range and the limit is a billion.
     for _fd in posix.listdir("/proc/self/fd") if posix.access("/proc/self/fd", posix.F_OK) else map(str, range(1024)):
         if int(_fd) > 2:
             try:

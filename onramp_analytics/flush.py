@@ -50,8 +50,8 @@ class Reading:
 
     Attributes:
         segment: the segment; its offset is the one in the name of the file.
-        end: the offset before which each event is done, or is a suspect: refused on its own, before the server
-            accepted any other event.
+        end: an offset; each event before it is done or is a suspect. A suspect is an event that the server refused in
+            a request of its own, when it had not accepted any other event.
         kept_from: the offset of the first event that stays queued; None if none stays.
     """
 

@@ -1,7 +1,7 @@
 """Turn a make command into events: how it ended, and which services and overrides it enabled or disabled.
 
-`make_entry.py` runs this in the background after the command. The arguments are `ran GOAL STATUS START STOP` or
-`track EVENT [KEY=VALUE …]`. START and STOP are the uptime of the machine in seconds, from `/proc/uptime`.
+`make_entry.py` runs this in the background. The arguments are `ran GOAL STATUS START STOP` after a command, or
+`track EVENT [KEY=VALUE …]` from a recipe. START and STOP are the uptime of the machine in seconds, from `/proc/uptime`.
 
 Once in each half-year, a full count records everything that is enabled. Otherwise, only changes are recorded.
 
@@ -111,7 +111,7 @@ def compare(root: bytes, environ: "Mapping[bytes, bytes]") -> None:
 def _take_back(spool: Spool, lock: int) -> None:
     """Delete what was created after `disable` had deleted everything (race 3 of spool.py)."""
     # If the lock file has no link, this process was suspended while it held the lock, and `disable` continued without
-    # it: then the spool is what this process created. Otherwise, it is the lock file.
+    # it. In that case, this process has created a new spool. Otherwise, it has created the lock file.
     posix.unlink(spool.lock if posix.fstat(lock).st_nlink else spool.file)
     spool.remove_folder()
 

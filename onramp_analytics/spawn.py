@@ -18,7 +18,6 @@ KEPT = (
 ).split()
 
 #: OnRamp's tool container, sietch, mounts the checkout here and ends with its command, which would kill a flusher.
-#: The events stay in the checkout, and the next flusher on the host sends them.
 _SIETCH_ROOT = b"/app"
 _IN_DOCKER = b"/.dockerenv"
 

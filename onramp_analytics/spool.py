@@ -32,10 +32,10 @@ These are the races, and how the code handles them:
  6. `reset-id` runs while a flusher logs sent events: `reset-id` ends the flushers first. If it does not find one, the
     lock helps: `reset-id` holds it while it changes the identifier and deletes the log, and the flusher while it
     compares the identifier and writes the log. So nothing about the old identifier is left.
- 7. The lock file is deleted by hand while a tracker or a claim holds it, and another process locks a new one: a tracker
-    whose lock file has no link after the write appends the same events again. A claim whose lock file has no link after
-    the rename takes the new lock and releases it again, so the other process has finished writing before the segment is
-    read.
+ 7. The lock file is deleted by hand while a tracker or a claim holds it, and another process locks a new one: if the
+    lock file of a tracker has no link after the write, the spool may have been claimed and read meanwhile. So the
+    tracker appends the same events again, since a repeat is better than a loss. If the lock file of a claim has no link
+    after the rename, the claim waits for the new lock once. After that, no process writes to the segment any more.
 """
 
 import fcntl

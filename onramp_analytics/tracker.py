@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 def track(event: str, properties: "Mapping[str, object]") -> bool:
     """Record one event with the environment of this process; see `onramp_analytics.track`."""
-    return record(None, posix.environ, [(event, properties)])  # changes through `os.environ` reach it
+    return record(None, posix.environ, [(event, properties)])  # the mapping that `os.environ` changes
 
 
 def record(named_root: "bytes | None", environ: "Mapping[bytes, bytes]", calls: "Sequence[Call]") -> bool:

@@ -30,7 +30,9 @@ _MOST_LINES = 20  # of the names that came and went; the file itself is there to
 @click.option("--docs-url", metavar="URL", help="Web page for users (default: docs/analytics.md).")
 @click.option("--contact", metavar="TEXT", help="How users can reach the people who run the project.")
 @click.option(
-    "--upstream", metavar="REMOTE/BRANCH", help="Read published names from this branch of the clone, offline."
+    "--upstream",
+    metavar="REMOTE/BRANCH",
+    help="Read published names from this branch of your clone instead; needs no network.",
 )
 @click.option(
     "--check",
@@ -49,7 +51,8 @@ def install(
     """Add analytics to an OnRamp checkout.
 
     Writes the make integration into DIR. Safe to run repeatedly: updates files that are out of date, and keeps settings
-    that are not given. The names that can be sent come from the newest commit of OnRamp's own repository.
+    that are not given. The names that can be sent come from the newest commit of OnRamp's own repository,
+    unless --upstream names another source.
     """
     if wheel and package:
         raise click.UsageError("--wheel and --package cannot be combined")

@@ -131,7 +131,7 @@ def _files(spool: Spool) -> Iterator[Check]:
 
 def _faults(spool: Spool) -> Iterator[str]:
     if not os.access(spool.root, os.W_OK):
-        yield f"you cannot write in {os.fsdecode(spool.root)}, so nothing is recorded: use a checkout of your own"
+        yield f"you cannot write in {os.fsdecode(spool.root)}, so the spool cannot be created or sent: use a checkout of your own"
     inside = [spool.stamp, locks.flusher_path(spool), *history.paths(spool)]
     inside += [os.path.join(spool.folder, segment.name) for segment in segments.waiting(spool)]
     for path in (spool.lock, spool.file, spool.folder, *inside):

@@ -24,7 +24,7 @@ from onramp_analytics.spool import STAMP, Spool, is_ours, segment_name
 
 LONGEST_LINE = 1 << 16  # bytes; events are below 1 KiB, and a longer line is skipped without reading it into memory
 LONGEST_OFFSET = 18  # digits; no file is that large
-ABANDONED = 60  # seconds; an older file that is still incomplete was left by a killed process
+ABANDONED = 60  # seconds; an older file that is still incomplete was abandoned
 _READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
@@ -256,7 +256,7 @@ def _open_wherever(spool: Spool, segment: Segment) -> BinaryIO:
 
 
 def remove_abandoned(spool: Spool, now: float) -> None:
-    """Delete the incomplete files of killed processes. Their events were never reported as stored."""
+    """Delete incomplete files of killed processes or a full disk. Their events were never reported as stored."""
     with opened(spool) as folder, suppress(OSError):
         for name in _names(spool) if folder is not None else ():
             if name.endswith(files.NEW):
@@ -266,7 +266,7 @@ def remove_abandoned(spool: Spool, now: float) -> None:
 
 
 def leave(spool: Spool) -> None:
-    """Remove the folder if it holds no events and no history. The caller must hold the flusher's lock."""
+    """Remove the folder if it holds only locks and times. The caller must hold the flusher's lock."""
     names = set(_names(spool))
     if names <= {FLUSHER, STAMP, BEGUN}:
         _remove(spool, names)

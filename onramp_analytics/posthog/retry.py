@@ -16,7 +16,7 @@ from onramp_analytics.posthog.outcome import (
 )
 from onramp_analytics.spool import LONGEST_WAIT
 
-TRIES = 3  # requests that fail one after the other end a run, as PostHog asks of its SDKs
+TRIES = 3  # a run ends after this many failed requests in a row, as PostHog asks of its SDKs
 MOST_REFUSALS = 32  # refused requests before the first accepted one; enough to find bad events scattered in a batch
 
 Action = Literal["settle", "split", "refuse", "suspect", "give up", "keep"]
@@ -30,7 +30,7 @@ ACTIONS: dict[Kind, Literal["settle", "split", "keep"]] = {
     MISCONFIGURED: "keep",
 }
 #: Limits of the pause after a run that kept its events, in seconds: after the first failure, and after many. The limit
-#: doubles with each failure in between. The pause itself is random and shorter.
+#: doubles with each failure in between. The pause itself is random.
 BACK_OFF: dict[Kind, tuple[int, int]] = {
     UNREACHED: (60, 6 * 3600),
     UNLIKE_POSTHOG: (1800, 12 * 3600),  # a user leaves a captive portal within the hour, and a wrong host stays wrong
@@ -41,7 +41,7 @@ BACK_OFF: dict[Kind, tuple[int, int]] = {
 def action(kind: Kind, size: int, *, accepted: int, refusals: int) -> Action:
     """Return what happens to a batch after its answer.
 
-    An event is refused only if the server accepts others, since a load balancer or a wrong port refuses everything.
+    A refused event is given up only if the server accepts others, since a load balancer or a wrong port refuses all.
 
     Args:
         kind: the kind of the answer.
@@ -70,8 +70,8 @@ def action(kind: Kind, size: int, *, accepted: int, refusals: int) -> Action:
 def next_try(outcome: Outcome, failures: int, now: float, jitter: float) -> float:
     """Return when the next run may start, in seconds since 1970.
 
-    Exponential back-off with full jitter: the pause is random, and at most the limit in `BACK_OFF`. It is at least what
-    the server asked for, but never longer than a day.
+    Exponential back-off with full jitter: the pause is random, up to the limit in `BACK_OFF`. If the server asks for a
+    longer pause, that one counts, up to a day.
 
     Args:
         outcome: why the run ended.
