@@ -131,7 +131,8 @@ def _files(spool: Spool) -> Iterator[Check]:
 
 def _faults(spool: Spool) -> Iterator[str]:
     if not os.access(spool.root, os.W_OK):
-        yield f"you cannot write in {os.fsdecode(spool.root)}, so the spool cannot be created or sent: use a checkout of your own"
+        what = f"you cannot write in {os.fsdecode(spool.root)}, so the spool cannot be created or sent"
+        yield f"{what}: use a checkout of your own"
     inside = [spool.stamp, locks.flusher_path(spool), *history.paths(spool)]
     inside += [os.path.join(spool.folder, segment.name) for segment in segments.waiting(spool)]
     for path in (spool.lock, spool.file, spool.folder, *inside):
