@@ -166,7 +166,9 @@ _COMMAND = Property("command", "a make target that OnRamp publishes, else `other
 _HAS_SCAFFOLD = Property("has_scaffold", "true or false: whether OnRamp prepares files for the service", _boolean)
 _SUCCESS = Property("success", "true or false", _boolean)
 _DURATION = Property(
-    "duration_ms", "milliseconds, at most 86400000 (one day); two significant digits, or tens below 100", _milliseconds
+    "duration_ms",
+    "milliseconds, rounded to two significant digits, or to tens if below 100; at most one day",
+    _milliseconds,
 )
 _ERROR_TYPE = Property(
     "error_type",

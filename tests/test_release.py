@@ -128,7 +128,7 @@ def test_bash_adds_no_space_after_the_name_of_a_property() -> None:
     assert b"service_name=plex #" in seen
 
 
-WHOLE = "milliseconds, at most 86400000 (one day); two significant digits, or tens below 100"
+WHOLE = "milliseconds, rounded to two significant digits, or to tens if below 100; at most one day"
 
 
 @pytest.mark.skipif(not shutil.which("fish"), reason="no fish here")

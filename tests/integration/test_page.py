@@ -31,7 +31,7 @@ def test_says_so_if_no_project_is_set_or_events_are_sent_at_once() -> None:
 def test_says_when_events_are_sent_in_this_checkout() -> None:
     daily, at_once = page.text(SETTINGS), page.text(conf.chosen(SETTINGS, {"--send": "at-once"}))
 
-    assert "two days after it was recorded" in section(daily, "## When it is sent")
+    assert "on the second day after the day on which it was recorded" in section(daily, "## When it is sent")
     assert "In this checkout, an event is sent a few seconds after" in section(at_once, "## When it is sent")
     assert "24 hours" not in at_once
     assert re.findall("^## .*", at_once, re.MULTILINE) == re.findall("^## .*", daily, re.MULTILINE)
