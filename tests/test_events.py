@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from onramp_analytics import __version__, events
+from onramp_analytics.cli import preview
 from onramp_analytics.outbox import gate
 from tests.conftest import ID
 
@@ -94,9 +95,8 @@ def test_a_timestamp_is_noon_of_the_utc_day_and_says_nothing_of_the_hour(when: f
 @given(name=names, value=anything)
 def test_whatever_is_given_is_stored_as_the_catalog_allows_or_refused(name: tuple[str, str], value: object) -> None:
     event, key = name
-    given: dict[str, object] = {"service_name": "plex", "has_scaffold": "false", "override_name": "plex-nfs"}
-    given |= {"command": "start", "success": True, "duration_ms": 7, "error_type": "exit_2"}
-    given = {p.name: given[p.name] for p in events.EVENTS[event].properties} | {key: value}
+    example = next(found.event["properties"] for found in preview.examples() if found.event["event"] == event)
+    given = {name: example[name] for name in events.EVENTS[event].names} | {key: value}
     try:
         line = a_line(event, **given)
     except ValueError:
