@@ -18,6 +18,7 @@ from onramp_analytics import __version__, events
 from onramp_analytics.cli import preview
 from onramp_analytics.outbox import gate
 from tests.conftest import ID
+from tests.faults import oracle
 
 PUBLISHED = b"\n# OnRamp\ncommand start\noverride plex-nfs\nservice plex scaffold\nservice sonarr\n"
 EVENING = 1_767_474_123.456  # 2026-01-03T21:02:03.456Z
@@ -74,6 +75,7 @@ def test_the_events_and_their_properties_are_these() -> None:
         "command_executed": ["command", "success", "duration_ms"],
         "error_occurred": ["command", "error_type"],
     }
+    assert {name: set(names) for name, names in found.items()} == oracle.PROPERTIES
 
 
 @given(random=st.binary(min_size=16, max_size=16))
