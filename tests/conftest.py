@@ -156,7 +156,7 @@ def opt_in(path: Path, env: Mapping[str, str], settings: Mapping[str, str]) -> N
         "ANALYTICS_ENABLED": "1",
         "ANALYTICS_ID": ID,
         "ANALYTICS_NOTICE_SHOWN": "1",
-        "ANALYTICS_AGREED": "1",
+        "ANALYTICS_AGREED": str(events.VERSION),
         "ANALYTICS_AGREED_TO": agreed_to,
         "ANALYTICS_AGREED_SEND": "at-once",
         "ANALYTICS_CHECKOUT": hashlib.md5(os.fsencode(path)).hexdigest(),
@@ -274,11 +274,10 @@ def forget_forms() -> None:
 
 @pytest.fixture
 def version_2(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A catalog with a seventh event, and an eighth property, `for_good` of `service_disabled`."""
-    old = events.EVENTS["service_disabled"]
+    """A catalog of version 2, in which `backup_made` and the property `for_good` of `service_disabled` are new."""
     for_good = Property("for_good", "true or false", events._boolean, since=2)
-    monkeypatch.setitem(events.EVENTS, "service_disabled", Event(old.why, *old.properties, for_good))
-    monkeypatch.setitem(events.EVENTS, "backup_made", Event("Who backs up", *old.properties, since=2))
+    monkeypatch.setitem(events.EVENTS, "service_disabled", Event("Who gives up", events._SERVICE, for_good))
+    monkeypatch.setitem(events.EVENTS, "backup_made", Event("Who backs up", events._SERVICE, since=2))
     monkeypatch.setattr(events, "VERSION", 2)
     monkeypatch.setattr(consent, "VERSION", 2)
     forget_forms()

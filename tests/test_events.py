@@ -15,8 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from onramp_analytics import __version__, events
+from onramp_analytics.cli import preview
 from onramp_analytics.outbox import gate
 from tests.conftest import ID
+from tests.faults import oracle
 
 PUBLISHED = b"\n# OnRamp\ncommand start\noverride plex-nfs\nservice plex scaffold\nservice sonarr\n"
 EVENING = 1_767_474_123.456  # 2026-01-03T21:02:03.456Z
@@ -73,6 +75,7 @@ def test_the_events_and_their_properties_are_these() -> None:
         "command_executed": ["command", "success", "duration_ms"],
         "error_occurred": ["command", "error_type"],
     }
+    assert {name: set(names) for name, names in found.items()} == oracle.PROPERTIES
 
 
 @given(random=st.binary(min_size=16, max_size=16))
@@ -94,9 +97,8 @@ def test_a_timestamp_is_noon_of_the_utc_day_and_says_nothing_of_the_hour(when: f
 @given(name=names, value=anything)
 def test_whatever_is_given_is_stored_as_the_catalog_allows_or_refused(name: tuple[str, str], value: object) -> None:
     event, key = name
-    given: dict[str, object] = {"service_name": "plex", "has_scaffold": "false", "override_name": "plex-nfs"}
-    given |= {"command": "start", "success": True, "duration_ms": 7, "error_type": "exit_2"}
-    given = {p.name: given[p.name] for p in events.EVENTS[event].properties} | {key: value}
+    example = next(found.event["properties"] for found in preview.examples() if found.event["event"] == event)
+    given = {name: example[name] for name in events.EVENTS[event].names} | {key: value}
     try:
         line = a_line(event, **given)
     except ValueError:

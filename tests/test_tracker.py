@@ -226,6 +226,8 @@ def test_an_older_consent_goes_on_with_exactly_what_it_agreed_to(version: int, n
 
 @pytest.mark.usefixtures("version_2")
 def test_a_new_event_under_an_older_consent_is_not_stored_and_starts_nothing(here: Checkout) -> None:
+    here.opt_in(ANALYTICS_AGREED="1")
+
     assert onramp_analytics.track("backup_made", service_name="plex") is False
 
     assert here.files() == {"onramp.lock"}

@@ -365,5 +365,5 @@ _REPLACED: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], .
     (re.compile(r"\d+\.\d s later"), "3.2 s later"),
     (re.compile(r"make runs .*"), "make runs /home/alice/.local/bin/onramp-analytics"),
     (re.compile(r"commit [0-9a-f]{12}"), "commit 3f1c2d4e5a6b"),
-    (re.compile(r"will be written by the next command"), "present"),
+    (re.compile(r"written with the next command"), "present"),
 )

@@ -100,7 +100,7 @@ def _example(of: events.Property) -> events.Value:
                 return value
         except ValueError:
             continue
-    raise AssertionError(f"add an example for {of.name}")
+    raise AssertionError(f"add a valid value of {of.name} to EXAMPLES")
 
 
 def _shown(root: bytes) -> tuple[Destination, str]:

@@ -45,7 +45,7 @@ def test_as_json_it_has_every_event_and_the_version_of_the_catalog(checkout: Che
 
 def test_new_is_everything_before_opting_in_and_nothing_afterwards(checkout: Checkout) -> None:
     before = checkout.run("events", "--new").stdout
-    checkout.opt_in(ANALYTICS_AGREED=str(events.VERSION))
+    checkout.opt_in()
     after = checkout.run("events", "--new").stdout
 
     assert before == checkout.run("events").stdout
@@ -54,12 +54,14 @@ def test_new_is_everything_before_opting_in_and_nothing_afterwards(checkout: Che
 
 
 def test_new_shows_what_a_later_version_added_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
-    added = Property("attempts", "how often", lambda value, _published: int(str(value)), since=2)
+    later = events.VERSION + 1
+    added = Property("attempts", "how often", lambda value, _published: int(str(value)), since=later)
     old = events.EVENTS["command_executed"]
     monkeypatch.setitem(events.EVENTS, "command_executed", Event(old.why, *old.properties, added))
-    monkeypatch.setitem(events.EVENTS, "backup_made", Event("Whether backups are made", old.properties[1], since=2))
+    made = Event("Whether backups are made", events._SUCCESS, since=later)
+    monkeypatch.setitem(events.EVENTS, "backup_made", made)
 
-    said = markdown([section for section in sections(1) if section[1]])
+    said = markdown([section for section in sections(events.VERSION) if section[1]])
 
     assert "| `command_executed` | Which commands are used, and how long they take | `attempts` |" in said
     assert "| `backup_made` | Whether backups are made | `success` |" in said

@@ -138,7 +138,6 @@ class TestTheNotice:
         assert "ANALYTICS_NOTICE_SHOWN=1" in onramp.lock.read_text()
 
     def test_costs_nothing_once_it_was_shown(self, on: OnRamp) -> None:
-        on.opt_in(ANALYTICS_AGREED=str(VERSION))
         terminal = Terminal(on, *on.make_command, "list", "ONRAMP_ANALYTICS=touch asked;")
 
         assert terminal.end() == 0

@@ -6,22 +6,23 @@ import json
 import subprocess
 import sys
 
+from onramp_analytics import events
 from onramp_analytics.receiver import Receiver
 from tests.conftest import ID, Checkout
 
-#: The real command, with a catalog of version 2: a seventh event, and an eighth property.
-VERSION_2 = """
+NEXT = events.VERSION + 1
+#: The real command, with the next version of the catalog: one more event, and one more property.
+NEXT_VERSION = """
 import sys
 import onramp_analytics
 onramp_analytics.__version__ = "99.0"
 from onramp_analytics import consent, events
 from onramp_analytics.events import Event, Property
 
-old = events.EVENTS["service_disabled"]
-for_good = Property("for_good", "true or false", events._boolean, since=2)
-events.EVENTS["service_disabled"] = Event(old.why, *old.properties, for_good)
-events.EVENTS["backup_made"] = Event("Who backs up", *old.properties, since=2)
-events.VERSION = consent.VERSION = 2
+events.VERSION = consent.VERSION = events.VERSION + 1
+for_good = Property("for_good", "true or false", events._boolean, since=events.VERSION)
+events.EVENTS["service_disabled"] = Event("Who gives up", events._SERVICE, for_good)
+events.EVENTS["backup_made"] = Event("Who backs up", events._SERVICE, since=events.VERSION)
 
 from onramp_analytics.__main__ import main
 sys.argv[0] = "onramp-analytics"
@@ -34,7 +35,7 @@ DISABLED = ("track", "service_disabled", "service_name=plex", "for_good=true")
 def upgraded(checkout: Checkout, *words: str) -> subprocess.CompletedProcess[str]:
     """Run a command of the later version in the checkout."""
     return subprocess.run(
-        [sys.executable, "-c", VERSION_2, "--root", str(checkout.path), *words],
+        [sys.executable, "-c", NEXT_VERSION, "--root", str(checkout.path), *words],
         env=checkout.env,
         capture_output=True,
         text=True,
@@ -65,7 +66,7 @@ def test_an_older_consent_goes_on_as_it_was_until_enable_agrees_to_more(opted_in
 
     assert "Analytics enabled." in upgraded(opted_in, "enable").stdout
     assert f"ANALYTICS_ID={ID}\n" in opted_in.lock.read_text()
-    assert "ANALYTICS_AGREED=2\n" in opted_in.lock.read_text()
+    assert f"ANALYTICS_AGREED={NEXT}\n" in opted_in.lock.read_text()
     for words in (BACKUP, DISABLED):
         upgraded(opted_in, *words)
     assert recorded(opted_in)[2:] == [
@@ -82,8 +83,8 @@ def test_one_line_says_once_that_there_is_something_new(opted_in: Checkout) -> N
     assert "`sh make.d/analytics.sh events --new`" in first.stderr
     assert "make analytics-enable" in first.stderr
     assert (second.returncode, second.stdout, second.stderr) == (0, "", "")
-    assert "ANALYTICS_TOLD=2\n" in opted_in.lock.read_text()
-    assert "ANALYTICS_AGREED=1\n" in opted_in.lock.read_text()
+    assert f"ANALYTICS_TOLD={NEXT}\n" in opted_in.lock.read_text()
+    assert f"ANALYTICS_AGREED={events.VERSION}\n" in opted_in.lock.read_text()
 
 
 def test_a_downgrade_keeps_what_only_the_later_version_knows(opted_in: Checkout, receiver: Receiver) -> None:
