@@ -167,7 +167,7 @@ _HAS_SCAFFOLD = Property("has_scaffold", "true or false: whether OnRamp prepares
 _SUCCESS = Property("success", "true or false", _boolean)
 _DURATION = Property(
     "duration_ms",
-    "milliseconds, rounded to two significant digits, or to tens if below 100; at most one day",
+    "milliseconds, rounded (3258 to 3300, 57 to 60); never more than one day",
     _milliseconds,
 )
 _ERROR_TYPE = Property(

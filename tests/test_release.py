@@ -128,7 +128,7 @@ def test_bash_adds_no_space_after_the_name_of_a_property() -> None:
     assert b"service_name=plex #" in seen
 
 
-WHOLE = "milliseconds, rounded to two significant digits, or to tens if below 100; at most one day"
+WHOLE = "milliseconds, rounded (3258 to 3300, 57 to 60); never more than one day"
 
 
 @pytest.mark.skipif(not shutil.which("fish"), reason="no fish here")
