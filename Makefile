@@ -44,7 +44,7 @@ cover: $(VENV)/.results ## Run the tests and show the lines that they do not rea
 docs: $(READY) ## Write what the documents take from the code: the man page, the completions, the catalog
 	@$(BIN)/python -m tools.generate
 
-faults: $(READY) ## Inject every fault, and count what becomes of the events (half an hour)
+faults: $(READY) ## Inject every fault, and count what becomes of the events (an hour)
 	@$(BIN)/python -m tests.faults
 
 bench: $(VENV)/.bench ## Measure what it costs, and write the tables of docs/performance.md (ten minutes; ARGS=--print)
