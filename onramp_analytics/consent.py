@@ -98,10 +98,10 @@ def decide(
         on, why = True, "onramp.lock contains ANALYTICS_ENABLED=1"
     elif found.get(settings.ENABLED) == b"0":
         why = "onramp.lock contains ANALYTICS_ENABLED=0"
-    elif ENABLED_VARIABLE in environ:
-        asks, why = True, "the notice has not been shown yet; the next make command on a terminal shows it"
     elif found.get(settings.ENABLED) == b"1" and not is_here:
         why = "onramp.lock was not written by you for this folder; run `make analytics-enable` to start over here"
+    elif ENABLED_VARIABLE in environ:
+        asks, why = True, "the notice has not been shown yet; the next make command on a terminal shows it"
     else:
         why = "you have not opted in"
     return Consent(why, found, known, on=on, is_here=is_here, asks=asks)
