@@ -51,7 +51,7 @@ def preview(context: click.Context, *, as_json: bool) -> None:
     if not as_json:
         click.echo("Nothing was sent to PostHog: the request went only to a temporary server on this machine.")
         if not wrong:
-            zeros = ", and distinct_id is all zeros until you opt in" if found[0].event["distinct_id"] == NOBODY else ""
+            zeros = ", and distinct_id is all zeros" if found[0].event["distinct_id"] == NOBODY else ""
             click.echo(f"The request is complete, except that api_key is shortened here{zeros}.")
 
 
