@@ -167,7 +167,7 @@ _HAS_SCAFFOLD = Property("has_scaffold", "true or false: whether OnRamp prepares
 _SUCCESS = Property("success", "true or false", _boolean)
 _DURATION = Property(
     "duration_ms",
-    "milliseconds, rounded (3258 to 3300, 57 to 60); never more than one day",
+    "milliseconds, rounded: 3258 becomes 3300, and 57 becomes 60; at most one day",
     _milliseconds,
 )
 _ERROR_TYPE = Property(

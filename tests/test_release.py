@@ -128,7 +128,7 @@ def test_bash_adds_no_space_after_the_name_of_a_property() -> None:
     assert b"service_name=plex #" in seen
 
 
-WHOLE = "milliseconds, rounded (3258 to 3300, 57 to 60); never more than one day"
+WHOLE = "milliseconds, rounded: 3258 becomes 3300, and 57 becomes 60; at most one day"
 
 
 @pytest.mark.skipif(not shutil.which("fish"), reason="no fish here")
