@@ -100,7 +100,8 @@ def test_who_cannot_write_in_the_checkout_records_nothing_and_status_says_so(opt
     finally:
         opted_in.path.chmod(0o755)
 
-    assert any(f"you cannot write in {opted_in.path}, so nothing is recorded" in problem for problem in problems)
+    said = f"you cannot write in {opted_in.path}, so the spool cannot be created or sent"
+    assert any(said in problem for problem in problems)
     assert opted_in.files() == {"onramp.lock"}
 
 
