@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import pytest
 
 from onramp_analytics.events import VERSION
-from tests.onramp_checkout import COMMAND, PRIVATE, SECRET, OnRamp, Terminal
+from tests.onramp_checkout import PRIVATE, SECRET, OnRamp, Terminal, without_the_program
 
 
 def test_the_story_of_a_service_is_recorded_as_it_happened(on: OnRamp) -> None:
@@ -88,7 +88,7 @@ def test_what_does_not_run_recipes_or_is_about_analytics_is_not_recorded(on: OnR
 
 @pytest.mark.parametrize("broken", ["no file", "empty", "not there", "fails", "crashes"])
 def test_a_missing_or_broken_program_changes_nothing(on: OnRamp, broken: str) -> None:
-    on.env = {**on.env, "PATH": on.env["PATH"].replace(str(COMMAND.parent), "/nowhere")}
+    on.env = without_the_program(on.env)
     program = on.path / "onramp.program"
     if broken == "no file":
         program.unlink()
@@ -192,9 +192,9 @@ class TestTheNotice:
         assert onramp.command("notice", env=self.ON) == ""
 
     def test_is_left_out_in_silence_where_there_is_no_program(self, onramp: OnRamp) -> None:
-        without = {"PATH": onramp.env["PATH"].replace(str(COMMAND.parent), "/nowhere")}
+        onramp.env = without_the_program(onramp.env)
 
-        terminal = Terminal(onramp, *onramp.make_command, "enable-service", "plex", env={**self.ON, **without})
+        terminal = Terminal(onramp, *onramp.make_command, "enable-service", "plex", env=self.ON)
 
         assert (terminal.end(), terminal.output) == (0, "Enabling plex...\n")
 
