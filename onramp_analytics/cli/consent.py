@@ -85,6 +85,7 @@ def notice_text(root: bytes) -> str:
         "A command is recorded with its duration, whether it succeeded and, if not, the type of error.\n"
         'Names that OnRamp does not publish are recorded as "custom" or "other".\n'
         "All enabled services and overrides are recorded now, and again twice a year.\n"
+        "Each event contains a random identifier of this installation.\n"
         f"{_where(root)}\n" + (f"Contact: {contact}\n" if contact else "") + "\n"
         "To disable: make analytics-disable\n"
         f"To learn more: {more}"

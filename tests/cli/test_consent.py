@@ -34,6 +34,7 @@ def test_the_notice_has_its_lines_in_order(checkout: Checkout) -> None:
         "A command is recorded with its duration, whether it succeeded and, if not, the type of error.",
         'Names that OnRamp does not publish are recorded as "custom" or "other".',
         "All enabled services and overrides are recorded now, and again twice a year.",
+        "Each event contains a random identifier of this installation.",
         "Events are sent to https://eu.i.posthog.com.",
         SCHEDULE,
         "Contact: help@example.org",
