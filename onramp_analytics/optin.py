@@ -141,10 +141,6 @@ def disable(root: bytes) -> Deleted:
 
 def _withdraw(root: bytes) -> None:
     """Withdraw the consent: delete its file in the state folder, and write the choice into `onramp.lock`."""
-    # Without `onramp.lock`, there is no consent to withdraw. But if the variable is set, the choice is written anyway,
-    # or the next make command would turn analytics on.
-    if not os.path.lexists(os.path.join(root, b"onramp.lock")) and consent.ENABLED_VARIABLE not in os.environb:
-        return
     _delete_states(root, settings.parse(settings.load(root)).get(settings.CHECKOUT, b""))
     try:
         with _changing(root, insist=True):

@@ -176,16 +176,18 @@ def test_disable_where_it_is_off_says_so(checkout: Checkout, was: str) -> None:
     if was == "on before":
         checkout.run("enable")
         checkout.run("disable")
-    before = checkout.files()
 
     assert checkout.run("disable").stdout == "Analytics are already off.\n"
-    assert checkout.files() == before
+    assert checkout.files() == {"onramp.lock"}
 
 
-def test_disable_where_only_the_variable_asks_is_remembered(checkout: Checkout) -> None:
+@pytest.mark.parametrize("at_that_time", [{VARIABLE: "1"}, {}], ids=["variable set", "variable not set"])
+def test_disable_before_opting_in_is_remembered_when_the_variable_is_set(
+    checkout: Checkout, at_that_time: dict[str, str]
+) -> None:
     on = {VARIABLE: "1"}
 
-    checkout.run("disable", env=on)
+    checkout.run("disable", env=at_that_time)
     checkout.run("notice", env=on)
 
     assert "ANALYTICS_ENABLED=0" in checkout.lock.read_text()

@@ -48,8 +48,17 @@ def command(checkout: Checkout, goal: str = "start") -> None:
         env=checkout.env,
         check=True,
     )
-    # While a process executes another program, its command line is empty for a moment, so look at its mark, too.
-    wait_until(lambda: not (flushers_of(checkout) or history.unfinished(checkout.spool)), "the end of the flusher")
+    # While a process executes another program, its command line is empty for a moment. But until the flusher has set
+    # `not-before`, another one is due, and after that, its mark is there until it ends.
+    spool = checkout.spool
+    wait_until(
+        lambda: not (
+            (os.path.exists(spool.file) and spool.flusher_is_due(time.time()))
+            or flushers_of(checkout)
+            or history.unfinished(spool)
+        ),
+        "the end of the flusher",
+    )
 
 
 def a_day_passes(checkout: Checkout) -> None:
