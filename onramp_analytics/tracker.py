@@ -1,6 +1,7 @@
 """Record events: check consent, build the event, append it to the spool, and start a flusher if one is due.
 
-`record` raises no `OSError`, such as that of a full disk.
+`record` raises no `OSError`, such as that of a full disk. The module is not called `track`, because a module of that
+name would hide the function `onramp_analytics.track`.
 """
 
 import posix

@@ -52,10 +52,12 @@ def command(checkout: Checkout, goal: str = "start") -> None:
     # `not-before`, another one is due, and after that, its mark is there until it ends.
     spool = checkout.spool
     wait_until(
-        lambda: not (
-            (os.path.exists(spool.file) and spool.flusher_is_due(time.time()))
-            or flushers_of(checkout)
-            or history.unfinished(spool)
+        lambda: (
+            not (
+                (os.path.exists(spool.file) and spool.flusher_is_due(time.time()))
+                or flushers_of(checkout)
+                or history.unfinished(spool)
+            )
         ),
         "the end of the flusher",
     )
