@@ -64,18 +64,35 @@ def test_an_event_is_the_documented_json() -> None:
     }
 
 
-def test_the_events_and_their_properties_are_these() -> None:
-    found = {name: [p.name for p in event.properties] for name, event in events.EVENTS.items()}
-
-    assert found == {
+#: What users agreed to, by the version of the catalog. A version that is here never changes.
+CATALOGS = {
+    1: {
         "service_enabled": ["service_name", "has_scaffold"],
         "service_disabled": ["service_name"],
         "override_enabled": ["override_name"],
         "override_disabled": ["override_name"],
         "command_executed": ["command", "success", "duration_ms"],
         "error_occurred": ["command", "error_type"],
-    }
-    assert {name: set(names) for name, names in found.items()} == oracle.PROPERTIES
+    },
+}
+
+
+def test_each_version_of_the_catalog_is_what_its_users_agreed_to() -> None:
+    assert {
+        version: {
+            name: [p.name for p in event.agreed(version)]
+            for name, event in events.EVENTS.items()
+            if event.since <= version
+        }
+        for version in range(1, events.VERSION + 1)
+    } == CATALOGS
+
+
+def test_the_newest_catalog_has_every_event_and_property() -> None:
+    newest = CATALOGS[events.VERSION]
+
+    assert newest == {name: [p.name for p in event.properties] for name, event in events.EVENTS.items()}
+    assert {name: set(names) for name, names in newest.items()} == oracle.PROPERTIES
 
 
 @given(random=st.binary(min_size=16, max_size=16))
