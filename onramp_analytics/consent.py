@@ -57,8 +57,8 @@ class Consent:
 
     @property
     def shown_version(self) -> int:
-        """The newest version of the catalog that was shown to the user."""
-        return max(version(self._found.get(settings.TOLD)), self.version)
+        """The newest version of the catalog that was shown to the user; this program does not need to know it."""
+        return max(version(self._found.get(settings.TOLD), newest=999), self.version)
 
     @property
     def agreed_to(self) -> str:
@@ -232,9 +232,15 @@ def _value(line: bytes, name: bytes) -> "bytes | None":
     return value.strip().lower() if equals and words in ([name], [b"export", name]) else None
 
 
-def version(value: "bytes | None") -> int:
-    """Return the version of the catalog that a setting names; 1 if it does not name a known version."""
-    if value and len(value) <= 3 and value.isdigit() and not value.startswith(b"0") and int(value) <= VERSION:
+def version(value: "bytes | None", newest: int = 0) -> int:
+    """Return the version of the catalog that a setting names; 1 if it names none, or one after the newest known one."""
+    if (
+        value
+        and len(value) <= 3
+        and value.isdigit()
+        and not value.startswith(b"0")
+        and int(value) <= (newest or VERSION)
+    ):
         return int(value)
     return 1
 

@@ -86,14 +86,14 @@ def notice_was_shown(root: bytes) -> Consent:
     return current
 
 
-def catalog_was_shown(root: bytes) -> None:
-    """Record that the newest version of the catalog was shown to the user.
+def catalog_was_shown(root: bytes, version: int) -> None:
+    """Record that this version of the catalog was shown to the user.
 
     Raises:
         CouldNot: `onramp.lock` cannot be written.
     """
     with _changing(root):
-        settings.change(root, {settings.TOLD: b"%d" % events.VERSION})
+        settings.change(root, {settings.TOLD: b"%d" % version})
 
 
 def reset_id(root: bytes) -> tuple[str, Deleted]:

@@ -131,7 +131,7 @@ def test_a_version_that_is_known_counts_and_a_newer_one_counts_as_the_first(said
 
 @pytest.mark.usefixtures("version_2")
 @pytest.mark.parametrize(
-    ("agreed", "told", "newest"), [(b"1", b"1", 1), (b"1", b"2", 2), (b"2", b"1", 2), (b"1", b"9", 1), (b"1", b"", 1)]
+    ("agreed", "told", "newest"), [(b"1", b"1", 1), (b"1", b"2", 2), (b"2", b"1", 2), (b"1", b"9", 9), (b"1", b"", 1)]
 )
 def test_a_user_knows_the_version_agreed_to_and_the_one_in_the_notice(agreed: bytes, told: bytes, newest: int) -> None:
     assert decide(ON + b"ANALYTICS_AGREED=%b\nANALYTICS_TOLD=%b\n" % (agreed, told)).shown_version == newest

@@ -49,12 +49,14 @@ def _covers(root: bytes, now: consent.Consent) -> bool:
 
 
 @click.command(hidden=True)
+@click.argument("catalog", type=int, default=lambda: events.VERSION)
 @click.pass_context
-def notice(context: click.Context) -> None:
+def notice(context: click.Context, *, catalog: int) -> None:
     """Show the notice once, on standard error.
 
     make runs it after a command on a terminal. If the environment alone turns analytics on, it shows the complete
-    notice and does what `enable` does. If the catalog is newer than what the user agreed to, it prints one line.
+    notice and does what `enable` does. If CATALOG, the version of the checkout, is newer than the one that the user was
+    shown, it prints one line. The program may be older than the checkout, and not know that version yet.
     """
     with suppress(CouldNot):  # then it is shown again, and nothing is recorded before
         root = checkout(context)
@@ -63,11 +65,13 @@ def notice(context: click.Context) -> None:
             optin.enable(root)
             click.echo(notice_text(root), err=True)
             optin.notice_was_shown(root)
-        elif now.on and now.shown_version < events.VERSION:
-            optin.catalog_was_shown(root)
+        elif now.on and now.shown_version < catalog:
+            optin.catalog_was_shown(root, catalog)
+            upgrade = "" if catalog <= events.VERSION else "`make analytics-upgrade` and then "
+            see = f"{upgrade}`sh make.d/analytics.sh events --new`"
             click.echo(
                 "OnRamp analytics can record new events or properties, but only if you agree. "
-                "To see them, run `sh make.d/analytics.sh events --new`; to agree, run `make analytics-enable`.",
+                f"To see them, run {see}; to agree, run `make analytics-enable`.",
                 err=True,
             )
 

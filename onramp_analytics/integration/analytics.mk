@@ -9,7 +9,8 @@
 
 # The command that runs the program. A makefile can set it before it includes this one; the environment cannot.
 ifneq (file,$(origin ONRAMP_ANALYTICS))
-ONRAMP_ANALYTICS := $(if $(wildcard make.d/analytics.sh),sh make.d/analytics.sh,onramp-analytics)
+ONRAMP_ANALYTICS := $(if $(value onramp-do-not-track),DO_NOT_TRACK=1 )$(if \
+  $(wildcard make.d/analytics.sh),sh make.d/analytics.sh,onramp-analytics)
 endif
 unexport ONRAMP_ANALYTICS ONRAMP_ANALYTICS_INSIDE
 

@@ -58,6 +58,20 @@ def test_off_starts_no_process(onramp: OnRamp, consent_is: str, words: list[str]
     assert not (onramp.path / "onramp.spool.lock").exists()
 
 
+@pytest.mark.parametrize("word", ["enable", "reset-id"])
+def test_do_not_track_of_the_shell_counts_even_if_a_dotenv_file_says_otherwise(onramp: OnRamp, word: str) -> None:
+    onramp.command("enable")
+    before = onramp.lock.read_text()
+    dotenv = onramp.path / "services-enabled/.env"
+    dotenv.write_text(f"{dotenv.read_text()}DO_NOT_TRACK=0\n")
+
+    done = onramp.make(f"analytics-{word}", env={"DO_NOT_TRACK": "1"})
+
+    assert done.returncode == 2
+    assert "DO_NOT_TRACK is set" in done.stderr
+    assert onramp.lock.read_text() == before
+
+
 def test_off_is_counted_by_a_stub_too(onramp: OnRamp) -> None:
     ran = onramp.path.parent / "ran"
     onramp.program_is(f"echo ran >>{ran}")

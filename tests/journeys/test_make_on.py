@@ -185,6 +185,22 @@ class TestTheNotice:
         onramp.make("list", "ONRAMP_ANALYTICS=touch called;:")
         assert not (onramp.path / "called").exists()
 
+    def test_of_a_newer_catalog_comes_once_even_if_the_program_is_older(self, onramp: OnRamp) -> None:
+        onramp.command("enable")
+        makefile = onramp.path / "GNUmakefile"
+        newer = VERSION + 1
+        makefile.write_text(makefile.read_text().replace(f"catalog := {VERSION}\n", f"catalog := {newer}\n"))
+
+        first = Terminal(onramp, *onramp.make_command, "list")
+        assert first.end() == 0
+        second = Terminal(onramp, *onramp.make_command, "list", "ONRAMP_ANALYTICS=touch called;:")
+        assert second.end() == 0
+
+        assert "run `make analytics-upgrade` and then `sh make.d/analytics.sh events --new`" in first.output
+        assert not (onramp.path / "called").exists()
+        assert f"ANALYTICS_TOLD={newer}\n" in onramp.lock.read_text()
+        assert f"ANALYTICS_AGREED={VERSION}\n" in onramp.lock.read_text()
+
     def test_is_for_those_who_are_on_and_have_not_seen_it(self, onramp: OnRamp) -> None:
         assert onramp.command("notice") == ""  # off
 
