@@ -50,7 +50,8 @@ class Property:
         name: its name.
         rule: the values that it may have, as shown to the user.
         clean: `clean(value, published)` returns the value to store. It replaces a value outside the closed set, and
-            raises `ValueError` for one of the wrong kind. It is idempotent, so the gate uses it as a check, too.
+            raises `ValueError` for one of the wrong kind. It also takes the text of a value, such as `true`, which a
+            command line and the gate pass. It is idempotent, so the gate uses it as a check.
         since: the version of the catalog that added it.
     """
 

@@ -141,6 +141,8 @@ def disable(root: bytes) -> Deleted:
 
 def _withdraw(root: bytes) -> None:
     """Withdraw the consent: delete its file in the state folder, and write the choice into `onramp.lock`."""
+    if not (os.path.lexists(os.path.join(root, b"onramp.lock")) or os.access(root, os.W_OK)):
+        return  # there is no consent here, and this user can give none
     _delete_states(root, settings.parse(settings.load(root)).get(settings.CHECKOUT, b""))
     try:
         with _changing(root, insist=True):

@@ -9,8 +9,7 @@
 
 # The command that runs the program. A makefile can set it before it includes this one; the environment cannot.
 ifneq (file,$(origin ONRAMP_ANALYTICS))
-ONRAMP_ANALYTICS := $(if $(value onramp-do-not-track),DO_NOT_TRACK=1 )$(if \
-  $(wildcard make.d/analytics.sh),sh make.d/analytics.sh,onramp-analytics)
+ONRAMP_ANALYTICS := $(if $(wildcard make.d/analytics.sh),sh make.d/analytics.sh,onramp-analytics)
 endif
 unexport ONRAMP_ANALYTICS ONRAMP_ANALYTICS_INSIDE
 
@@ -28,6 +27,14 @@ onramp-analytics-start = trap '' HUP; { [ -O onramp.lock ] || exit 0; python= en
 onramp-quoted = $(foreach word,$1,'$(subst ','\'',$(word))')
 onramp-is-on = $(value onramp-analytics-on)$(findstring environment,$(origin ONRAMP_ANALYTICS_INSIDE))
 onramp-track = $(if $(onramp-is-on),@$(call onramp-analytics-start,track $(call onramp-quoted,$1 $2)))
+
+# What the shell forbids counts here, even if `.env` has another value (see GNUmakefile).
+ifneq (,$(value onramp-do-not-track))
+analytics-%: override export DO_NOT_TRACK := 1
+endif
+ifneq (,$(value onramp-refused))
+analytics-%: override export ONRAMP_ANALYTICS_ENABLED := 0
+endif
 
 .PHONY: analytics-enable analytics-disable analytics-status analytics-preview analytics-events analytics-report \
         analytics-doctor analytics-flush analytics-upgrade analytics-results analytics-show-id analytics-reset-id \

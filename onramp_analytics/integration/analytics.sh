@@ -183,6 +183,7 @@ disable_without_program() {
 
 # Keep only ANALYTICS_ENABLED=0 and the lines of others in onramp.lock, which is replaced atomically.
 write_choice() {
+    [ -e onramp.lock ] || [ -h onramp.lock ] || [ -w . ] || return 0 # no consent is here, and this user can give none
     [ ! -h onramp.lock ] || fail "onramp.lock is a symbolic link: delete it, which also turns analytics off"
     [ ! -e onramp.lock ] || [ -f onramp.lock ] || fail "onramp.lock is not a file: delete it, which also turns analytics off"
     mode=644
@@ -204,6 +205,22 @@ content() {
     LC_ALL=C sed -E '/^ANALYTICS_(ENABLED|ID|NOTICE_SHOWN|AGREED|AGREED_TO|AGREED_SEND|TOLD|CHECKOUT)=/d' onramp.lock
 }
 
+# Whether the program may have something to show. make asks after each command, so the program is not started in vain: not
+# if a `.env` file turns analytics off, or contains the variable and nobody has decided; not in a copied checkout; and not
+# if the notice was never shown and the variable does not ask for it.
+has_news() {
+    off='DO_NOT_TRACK[ 	]*[:?]?=[ 	]*[^ 	0fF]|ONRAMP_ANALYTICS_ENABLED[ 	]*[:?]?=[ 	]*([0nNfF]|[oO][fF])'
+    choice=$(setting ANALYTICS_ENABLED)
+    [ -n "$choice" ] || off="$off|ONRAMP_ANALYTICS_ENABLED[ 	]*[:?]?="
+    for file in .env services-enabled/.env; do
+        if [ -f "$file" ] && LC_ALL=C grep -Eqs "^[ 	]*(export[ 	]+)?($off)" "$file"; then return 1; fi
+    done
+    [ "$choice" = 1 ] || return 0
+    state=$states/$(setting ANALYTICS_CHECKOUT)
+    [ -f "$state" ] && [ "$(cat "$state")" -ef . ] || return 1
+    [ "$(setting ANALYTICS_NOTICE_SHOWN)" = 1 ] || [ -n "${ONRAMP_ANALYTICS_ENABLED-}" ]
+}
+
 # Delete each state file that contains the path of this folder. Also delete the state file that onramp.lock names if its
 # path no longer exists. If its path leads to another folder, this folder is a copy of that one, and the file stays.
 forget_states() {
@@ -222,6 +239,7 @@ forget_states() {
 # --- Commands ---
 
 refuse_root "$1"
+[ "$1" != notice ] || has_news || exit 0
 find_program
 case $1:$program in
 from-make:?*) exec "$program" $flags "$@" ;;

@@ -209,6 +209,17 @@ def test_opting_out_without_write_access_says_so_and_analytics_are_off(opted_in:
     assert on is False
 
 
+def test_disable_where_it_was_never_on_and_nothing_can_be_written_says_that_it_is_off(checkout: Checkout) -> None:
+    checkout.may_pass_over_permissions = False
+    checkout.path.chmod(0o555)
+    try:
+        done = checkout.run("disable")
+    finally:
+        checkout.path.chmod(0o755)
+
+    assert done.stdout == "Analytics are already off.\n"
+
+
 def test_show_id_prints_the_identifier_alone_or_says_that_there_is_none(checkout: Checkout) -> None:
     before = checkout.run("show-id", check=False)
     checkout.opt_in()

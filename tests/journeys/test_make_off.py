@@ -58,18 +58,25 @@ def test_off_starts_no_process(onramp: OnRamp, consent_is: str, words: list[str]
     assert not (onramp.path / "onramp.spool.lock").exists()
 
 
-@pytest.mark.parametrize("word", ["enable", "reset-id"])
-def test_do_not_track_of_the_shell_counts_even_if_a_dotenv_file_says_otherwise(onramp: OnRamp, word: str) -> None:
-    onramp.command("enable")
-    before = onramp.lock.read_text()
+@pytest.mark.parametrize("program", [None, "onramp-analytics"], ids=["the default", "the makefile names it"])
+@pytest.mark.parametrize(
+    ("no", "yes"),
+    [({"DO_NOT_TRACK": "1"}, "DO_NOT_TRACK=0"), ({"ONRAMP_ANALYTICS_ENABLED": "0"}, "ONRAMP_ANALYTICS_ENABLED=1")],
+)
+def test_a_no_of_the_shell_counts_even_if_a_dotenv_file_says_otherwise(
+    onramp: OnRamp, no: dict[str, str], yes: str, program: str | None
+) -> None:
     dotenv = onramp.path / "services-enabled/.env"
-    dotenv.write_text(f"{dotenv.read_text()}DO_NOT_TRACK=0\n")
+    dotenv.write_text(f"{dotenv.read_text()}{yes}\n")
+    if program:
+        makefile = onramp.path / "Makefile"
+        makefile.write_text(f"ONRAMP_ANALYTICS := {program}\n{makefile.read_text()}")
 
-    done = onramp.make(f"analytics-{word}", env={"DO_NOT_TRACK": "1"})
+    done = onramp.make("analytics-enable", env=no)
 
     assert done.returncode == 2
-    assert "DO_NOT_TRACK is set" in done.stderr
-    assert onramp.lock.read_text() == before
+    assert next(iter(no)) in done.stderr
+    assert not onramp.lock.exists()
 
 
 def test_off_is_counted_by_a_stub_too(onramp: OnRamp) -> None:

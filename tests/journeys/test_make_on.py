@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
@@ -213,6 +215,47 @@ class TestTheNotice:
         terminal = Terminal(onramp, *onramp.make_command, "enable-service", "plex", env=self.ON)
 
         assert (terminal.end(), terminal.output) == (0, "Enabling plex...\n")
+
+    @pytest.mark.parametrize("file", [".env", "services-enabled/.env", None])
+    def test_does_not_start_the_program_where_nobody_decided_and_a_dotenv_file_names_the_variable(
+        self, onramp: OnRamp, file: str | None
+    ) -> None:
+        if file:
+            (onramp.path / file).write_text("export ONRAMP_ANALYTICS_ENABLED=1\n")
+
+        assert self._starts_the_program(onramp, self.ON) == (file is None)
+
+    @pytest.mark.parametrize(
+        ("what", "starts"),
+        [
+            ("on", True),
+            ("ONRAMP_ANALYTICS_ENABLED=1", True),
+            ("DO_NOT_TRACK=0", True),
+            ("ONRAMP_ANALYTICS_ENABLED = off", False),
+            ("DO_NOT_TRACK=1", False),
+            ("copied", False),
+            ("enable was killed", False),
+        ],
+    )
+    def test_of_a_newer_catalog_does_not_start_the_program_where_analytics_are_off(
+        self, onramp: OnRamp, what: str, *, starts: bool
+    ) -> None:
+        onramp.command("enable")
+        makefile = onramp.path / "GNUmakefile"
+        makefile.write_text(makefile.read_text().replace(f"catalog := {VERSION}\n", f"catalog := {VERSION + 1}\n"))
+        if what == "copied":
+            shutil.rmtree(Path(onramp.env["HOME"], ".local/state"))
+        elif what == "enable was killed":
+            onramp.lock.write_text(onramp.lock.read_text().replace("ANALYTICS_NOTICE_SHOWN=1\n", ""))
+        elif what != "on":
+            (onramp.path / ".env").write_text(f"{what}\n")
+
+        assert self._starts_the_program(onramp, {}) == starts
+
+    def _starts_the_program(self, onramp: OnRamp, env: dict[str, str]) -> bool:
+        onramp.stub("onramp-analytics", f"touch {onramp.path}/started")
+        assert Terminal(onramp, *onramp.make_command, "list", env=env).end() == 0
+        return (onramp.path / "started").exists()
 
     def test_comes_after_the_command_and_on_standard_error(self, onramp: OnRamp) -> None:
         out = onramp.path.parent / "out"
