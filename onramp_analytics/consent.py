@@ -58,7 +58,7 @@ class Consent:
     @property
     def shown_version(self) -> int:
         """The newest version of the catalog that was shown to the user; this program does not need to know it."""
-        return max(version(self._found.get(settings.TOLD), newest=999), self.version)
+        return max(_number(self._found.get(settings.TOLD)), self.version)
 
     @property
     def agreed_to(self) -> str:
@@ -232,17 +232,17 @@ def _value(line: bytes, name: bytes) -> "bytes | None":
     return value.strip().lower() if equals and words in ([name], [b"export", name]) else None
 
 
-def version(value: "bytes | None", newest: int = 0) -> int:
-    """Return the version of the catalog that a setting names; 1 if it names none, or one after the newest known one."""
-    if (
-        value
-        and len(value) <= 3
-        and value.isdigit()
-        and not value.startswith(b"0")
-        and int(value) <= (newest or VERSION)
-    ):
+def version(value: "bytes | None") -> int:
+    """Return the version of the catalog that a setting names; 1 if it does not name a known version."""
+    number = _number(value)
+    return number if 1 <= number <= VERSION else 1
+
+
+def _number(value: "bytes | None") -> int:
+    """Return the number that a setting names, of one to three digits; 0 if it names none."""
+    if value and len(value) <= 3 and value.isdigit() and not value.startswith(b"0"):
         return int(value)
-    return 1
+    return 0
 
 
 def state_file(environ: "Mapping[bytes, bytes]", bits: bytes) -> "bytes | None":
